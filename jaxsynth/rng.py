@@ -15,7 +15,7 @@ import jax
 
 from jaxsynth.types import Array, Key
 
-STREAMS = ('init', 'data', 'task', 'eval')
+STREAMS = ('init', 'data', 'task', 'noise', 'eval')
 _ROOT = 0
 
 

@@ -62,8 +62,11 @@ class Run(NamedTuple):
       {'optimizer.peak_lr': 1e-3, 'task.num_chains': 16}.
     constants: what is rebuilt from seeds and hyperparameters and never
       trained: task_params, data sets, frozen networks, evaluation batches.
+    parent: in a stage that starts from another training, the full state of
+      this run's parent at the chosen step; None otherwise.
   """
 
   seeds: dict[str, Array]
   hparams: dict[str, Array]
   constants: PyTree = None
+  parent: PyTree = None

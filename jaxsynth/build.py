@@ -1,0 +1,289 @@
+"""From a config to the frozen objects the library works with.
+
+The only library file that sees a ConfigDict. A config has the sections
+
+  task       name, static fields, and values of its hyperparameters
+  model      name and fields
+  optimizer  fields of `optim.optimizers.Optimizer`
+  train      fields of `Training` below
+  sweep      fields of `train.sweep.Sweep`
+  layout     mode, block, microbatches
+  measure    numbers a study's own measurements use
+
+and states only what it changes: every default stands on one dataclass (or one
+`init` signature). Unknown keys, wrong types and impossible values are refused
+here, before anything compiles.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jaxsynth.config import coerce, config_hash, flat, make, override, plain
+from jaxsynth.errors import UserError, unknown
+from jaxsynth.models import base as model_base
+from jaxsynth.optim.optimizers import Optimizer
+from jaxsynth.tasks import base as task_base
+from jaxsynth.train import layout as layouts
+from jaxsynth.train.program import Program
+from jaxsynth.train.supervised import LOSSES, supervised
+from jaxsynth.train.sweep import Sweep
+from jaxsynth.trajectory import plan
+
+SECTIONS = ('task', 'model', 'optimizer', 'train', 'sweep', 'layout', 'measure')
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+  """How long to train, on how much, and what to keep.
+
+  Attributes:
+    steps: updates in all.
+    batch_size: examples per update.
+    loss: 'cross_entropy' or 'mse'.
+    snapshots: plan of the steps kept for analysis (see trajectory.plan).
+    evals: plan of the steps measured on the fixed evaluation batches.
+    branches: plan of the steps whose full state is kept for later stages.
+    call_steps: most steps in one jitted call: about two seconds' worth.
+    checkpoint_calls: calls between two checkpoints to resume from.
+  """
+
+  steps: int = 1000
+  batch_size: int = 32
+  loss: str = 'cross_entropy'
+  snapshots: Any = 'log:50'
+  evals: Any = 'log:50'
+  branches: Any = ()
+  call_steps: int = 100
+  checkpoint_calls: int = 20
+
+  def __post_init__(self):
+    for field in ('steps', 'batch_size', 'call_steps', 'checkpoint_calls'):
+      if getattr(self, field) < (0 if field == 'steps' else 1):
+        raise UserError(
+          f'train.{field} must be positive, got {getattr(self, field)}'
+        )
+    if self.loss not in LOSSES:
+      raise unknown('loss', self.loss, LOSSES)
+    for field in ('snapshots', 'evals', 'branches'):
+      plan.steps_of(getattr(self, field), self.steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayoutOptions:
+  """See `train.layout.choose`."""
+
+  mode: str = 'auto'
+  block: int = 0
+  microbatches: int = 1
+
+  def __post_init__(self):
+    if self.mode not in layouts.MODES:
+      raise unknown('layout', self.mode, layouts.MODES)
+    if self.block < 0 or self.microbatches < 1:
+      raise UserError(
+        'layout.block must be >= 0 and layout.microbatches >= 1, got '
+        f'{self.block} and {self.microbatches}'
+      )
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+  """A config, built: what one static group of a sweep trains.
+
+  Attributes:
+    task: a frozen task.
+    task_hparams: values of the task's hyperparameters that are not swept.
+    model: a frozen model.
+    optimizer: with the values that are not swept.
+    train: length, batch, plans.
+    sweep: seeds and traced axes.
+    layout: options; devices are looked at only when training starts.
+    measure: numbers for the study's measurements.
+    config: the complete config as plain JSON values.
+  """
+
+  task: task_base.Task
+  task_hparams: dict[str, float]
+  model: model_base.Model
+  optimizer: Optimizer
+  train: Training
+  sweep: Sweep
+  layout: LayoutOptions
+  measure: dict[str, Any]
+  config: dict[str, Any]
+
+  @property
+  def config_hash(self) -> str:
+    return config_hash(self.config)
+
+  def program(self) -> Program:
+    """Ordinary training of the model on the task."""
+    return supervised(
+      self.task,
+      self.model,
+      LOSSES[self.train.loss],
+      self.optimizer,
+      batch_size=self.train.batch_size,
+      microbatches=self.layout.microbatches,
+      task_hparams=self.task_hparams,
+    )
+
+
+def task_hparams(cls: type) -> dict[str, float]:
+  """A task's hyperparameters and their defaults, from `init`'s signature."""
+  return {
+    name: p.default
+    for name, p in inspect.signature(cls.init).parameters.items()
+    if name not in ('self', 'key') and p.kind is not p.VAR_KEYWORD
+  }
+
+
+def _split_task(section: Mapping[str, Any]) -> tuple[type, dict, dict]:
+  """(task class, static fields, hyperparameters) of the task section."""
+  if 'name' not in section:
+    raise UserError('config has no task.name')
+  cls = task_base.get(section['name'])
+  defaults = task_hparams(cls)
+  static = {f.name for f in dataclasses.fields(cls)}
+  for key in section:
+    if key != 'name' and key not in static and key not in defaults:
+      known = [f'task.{k}' for k in static | set(defaults)]
+      raise unknown('config key', f'task.{key}', known)
+  hparams = {
+    k: coerce(section.get(k, d), type(d), f'task.{k}')
+    for k, d in defaults.items()
+  }
+  fields = {k: v for k, v in section.items() if k in static}
+  return cls, fields, hparams
+
+
+def complete(config: ConfigDict | Mapping[str, Any]) -> ConfigDict:
+  """The config with every default filled in, so that any may be overridden.
+
+  Raises:
+    UserError: an unknown section, key or name.
+  """
+  given = plain(config)
+  known = (*SECTIONS, 'study', 'preset')
+  for key in given:
+    if key not in known:
+      raise unknown('config section', key, known)
+  task_class, _, hparams = _split_task(given.get('task', {}))
+  model_section = given.get('model', {})
+  if 'name' not in model_section:
+    raise UserError('config has no model.name')
+  classes = {
+    'task': task_class,
+    'model': model_base.get(model_section['name']),
+    'optimizer': Optimizer,
+    'train': Training,
+    'sweep': Sweep,
+    'layout': LayoutOptions,
+  }
+  out: dict[str, Any] = {k: given.get(k, '') for k in ('study', 'preset')}
+  for name, cls in classes.items():
+    full = {}
+    for field in dataclasses.fields(cls):
+      if field.default is not dataclasses.MISSING:
+        full[field.name] = field.default
+      elif field.default_factory is not dataclasses.MISSING:
+        full[field.name] = field.default_factory()
+    out[name] = {**plain(full), **given.get(name, {})}
+  out['task'] = {**hparams, **out['task']}
+  out['measure'] = given.get('measure', {})
+  return ConfigDict(out)
+
+
+def _sweep(section: Mapping[str, Any]) -> Sweep:
+  return make(
+    Sweep,
+    {
+      k: flat(v) if k in ('traced', 'static') else v for k, v in section.items()
+    },
+    'sweep',
+  )
+
+
+def _check_axes(setup: Setup, full: Mapping[str, Any]) -> None:
+  """Every swept path must exist, and be traced or static as declared."""
+  traceable = {f'optimizer.{k}' for k in setup.optimizer.hparams}
+  traceable |= {f'task.{k}' for k in setup.task_hparams}
+  paths = set(flat({k: full[k] for k in SECTIONS if k in full}))
+  for path, values in setup.sweep.traced.items():
+    if path not in traceable:
+      if path in paths:
+        raise UserError(
+          f'{path} changes the compiled program: put it in sweep.static '
+          f'instead of sweep.traced (traceable: {", ".join(sorted(traceable))})'
+        )
+      raise unknown('traced axis', path, traceable)
+    for v in values:
+      if isinstance(v, bool) or not isinstance(v, (int, float)):
+        raise UserError(f'sweep.traced.{path} must be numbers, got {v!r}')
+      section, _, name = path.partition('.')
+      if section == 'optimizer':
+        dataclasses.replace(setup.optimizer, **{name: v})
+      else:
+        task_base.check_hparams(setup.task, {**setup.task_hparams, name: v})
+  for path in setup.sweep.static:
+    if path not in paths:
+      raise unknown('static axis', path, paths)
+
+
+def build(config: ConfigDict | Mapping[str, Any]) -> Setup:
+  """The frozen objects a config describes, fully checked.
+
+  Args:
+    config: complete or partial. Static axes of its sweep must be resolved:
+      see `groups`.
+
+  Raises:
+    UserError: one line naming the mistake and the nearest valid choice.
+  """
+  full = plain(complete(config))
+  cls, fields, hparams = _split_task(full['task'])
+  task = make(cls, fields, 'task')
+  model_fields = {k: v for k, v in full['model'].items() if k != 'name'}
+  model = make(model_base.get(full['model']['name']), model_fields, 'model')
+  setup = Setup(
+    task=task,
+    task_hparams=hparams,
+    model=model,
+    optimizer=make(Optimizer, full['optimizer'], 'optimizer'),
+    train=make(Training, full['train'], 'train'),
+    sweep=_sweep(full['sweep']),
+    layout=make(LayoutOptions, full['layout'], 'layout'),
+    measure=full['measure'],
+    config=full,
+  )
+  if setup.train.batch_size % setup.layout.microbatches:
+    raise UserError(
+      f'layout.microbatches={setup.layout.microbatches} does not divide '
+      f'train.batch_size={setup.train.batch_size}'
+    )
+  task_base.check_hparams(task, hparams)
+  model_base.check(model, task.spec)
+  _check_axes(setup, full)
+  return setup
+
+
+def groups(config: ConfigDict | Mapping[str, Any]) -> dict[str, Setup]:
+  """One Setup per static group, by a label ('' when nothing is static).
+
+  Every group is checked before any is returned.
+  """
+  full = complete(config)
+  sweep = _sweep(plain(full)['sweep'])
+  out = {}
+  for cell in sweep.groups():
+    part = complete(full)
+    part.sweep.static = ConfigDict()
+    for path, value in cell.items():
+      override(part, path, repr(value))
+    label = ','.join(f'{k.split(".")[-1]}={v}' for k, v in cell.items())
+    out[label] = build(part)
+  return out

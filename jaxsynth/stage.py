@@ -1,0 +1,299 @@
+"""One training of a config, from start to finish, and its way back.
+
+`train` resumes by itself what it finds in the folder; `open_trajectory` reads
+what it left. A stage may start from a parent: the full states kept at a step
+of another trajectory, matched by run identity.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxsynth import build, progress, source
+from jaxsynth.errors import UserError
+from jaxsynth.train import engine as engines
+from jaxsynth.train import layout as layouts
+from jaxsynth.train import loop, sweep
+from jaxsynth.train.program import Program
+from jaxsynth.trajectory import plan, store, writer
+from jaxsynth.trajectory.trajectory import Trajectory
+from jaxsynth.types import PyTree, Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Parent:
+  """Where the runs of a stage start.
+
+  Attributes:
+    trajectory: the training that came before.
+    step: a step whose full state it kept ('branches' in its config).
+    runs: for each run of this stage, the position of its parent; None matches
+      runs whose seeds and shared hyperparameters are equal.
+  """
+
+  trajectory: Trajectory
+  step: int
+  runs: Sequence[int] | None = None
+
+
+def _abstract(program: Program, spec: sweep.RunSpec, parent=None) -> PyTree:
+  """Shapes of one run's state."""
+
+  def start(run: Run, parent) -> PyTree:
+    run = run._replace(constants=program.constants(run), parent=parent)
+    return program.init(run)
+
+  return jax.eval_shape(start, sweep.one(spec), parent)
+
+
+def _bytes(tree: PyTree) -> int:
+  return sum(
+    math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree)
+  )
+
+
+def schedule_of(
+  setup: build.Setup, program: Program, parent: PyTree = None
+) -> plan.Schedule:
+  """The calls of a training, sized by its plan and one run's snapshot."""
+  state = _abstract(program, setup.sweep.runs()[0], parent)
+  t = setup.train
+  return plan.schedule(
+    t.steps,
+    t.snapshots,
+    t.evals,
+    t.branches,
+    call_steps=t.call_steps,
+    call_snapshots=plan.snapshots_per_call(
+      _bytes(jax.eval_shape(program.keep, state))
+    ),
+  )
+
+
+def layout_of(setup: build.Setup) -> layouts.Layout:
+  o = setup.layout
+  return layouts.choose(o.mode, o.block, o.microbatches)
+
+
+def _match(parent: Parent, specs: list[sweep.RunSpec]) -> list[int]:
+  """The parent's run of each run of this stage."""
+  if parent.runs is not None:
+    if len(parent.runs) != len(specs):
+      raise UserError(
+        f'parent.runs names {len(parent.runs)} runs for {len(specs)}'
+      )
+    return list(parent.runs)
+  out = []
+  for spec in specs:
+    found = [
+      i
+      for i, run in enumerate(parent.trajectory.index['runs'])
+      if all(spec.seeds.get(k, v) == v for k, v in run['seeds'].items())
+      and all(spec.hparams.get(k, v) == v for k, v in run['hparams'].items())
+    ]
+    if len(found) != 1:
+      raise UserError(
+        f'{len(found)} parent runs match {spec.row()}; name them in '
+        'Parent(runs=...)'
+      )
+    out += found
+  return out
+
+
+def _parent_states(
+  parent: Parent | None, specs: list[sweep.RunSpec]
+) -> tuple[PyTree, dict[str, Any] | None]:
+  """Full states [R, ...] the runs start from, and what the index says."""
+  if parent is None:
+    return None, None
+  rows = _match(parent, specs)
+  folder = parent.trajectory.branch(parent.step)
+  names = list(writer.manifest.read(folder)['arrays'])
+  leaves = store.load(folder, names)
+  tree = store.unflatten({n: a[rows] for n, a in leaves.items()})
+  record = {
+    'trajectory': str(parent.trajectory.folder),
+    'config_hash': parent.trajectory.index['config_hash'],
+    'step': parent.step,
+    'run_ids': [parent.trajectory.index['runs'][i]['run_id'] for i in rows],
+  }
+  return tree, record
+
+
+def index_of(
+  setup: build.Setup, layout: layouts.Layout, parent: dict | None
+) -> dict[str, Any]:
+  """What a trajectory says of itself."""
+  return {
+    'format': writer.manifest.FORMAT,
+    'config': setup.config,
+    'config_hash': setup.config_hash,
+    'source_digest': source.source_digest(),
+    'layout': layout.record(),
+    'parent': parent,
+    'steps': setup.train.steps,
+    'runs': [
+      {'run_id': s.id, 'seeds': dict(s.seeds), 'hparams': dict(s.hparams)}
+      for s in setup.sweep.runs()
+    ],
+  }
+
+
+def _text(event: loop.Event) -> str:
+  loss = event.scalars.get('loss')
+  if loss is None:
+    return ''
+  last = loss[:, -1]
+  fine = last[np.isfinite(last)]
+  shown = f'loss {np.median(fine):.4f}' if len(fine) else 'loss not finite'
+  if len(fine) > 1:
+    shown += f' ({fine.min():.4f}..{fine.max():.4f})'
+  if len(fine) < len(last):
+    shown += f', {len(last) - len(fine)} diverged'
+  rate = event.runs * (event.step - event.first) / max(event.seconds, 1e-9)
+  return f'{shown}, {rate:.0f} run-steps/s'
+
+
+def train(
+  setup: build.Setup,
+  folder: Path,
+  *,
+  program: Program | None = None,
+  parent: Parent | None = None,
+  title: str = 'train',
+  observers: Sequence[Callable[[loop.Event], None]] = (),
+  stopping: Callable[[], bool] = lambda: False,
+  allow: tuple[str, ...] = (),
+  quiet: bool = False,
+) -> Trajectory:
+  """Trains every run of a setup, resuming what is there, and opens it.
+
+  Args:
+    setup: a built config.
+    folder: where the trajectory goes; one that holds another training is
+      refused, one that holds this training is continued.
+    program: what is trained; the setup's ordinary training by default.
+    parent: where the runs start.
+    title: what the progress bar says.
+    observers: told after each call.
+    stopping: asked between calls; see `loop.train`.
+    allow: parts of the index that may have changed since ('layout',
+      'source_digest').
+    quiet: no progress bar.
+
+  Raises:
+    UserError: the folder cannot be used.
+    loop.Stopped: `stopping` said so; what was done is saved.
+  """
+  program = program or setup.program()
+  specs = setup.sweep.runs()
+  layout = layout_of(setup)
+  states, record = _parent_states(parent, specs)
+  index = index_of(setup, layout, record)
+  with writer.Writer(folder, index, allow) as out:
+    if not out.finished(setup.train.steps):
+      one_parent = jax.tree.map(lambda x: x[0], states)
+      with progress.bar(title, setup.train.steps, quiet) as update:
+
+        def observe(event: loop.Event) -> None:
+          update(event.step, _text(event))
+          for other in observers:
+            other(event)
+
+        loop.train(
+          program,
+          specs,
+          schedule_of(setup, program, one_parent),
+          layout,
+          out,
+          shared=setup.sweep.shares(program.constant_streams),
+          parents=states,
+          checkpoint_calls=setup.train.checkpoint_calls,
+          observe=observe,
+          stopping=stopping,
+        )
+  return open_trajectory(folder, setup, program)
+
+
+def open_trajectory(
+  folder: Path | str,
+  setup: build.Setup | None = None,
+  program: Program | None = None,
+) -> Trajectory:
+  """Opens a trajectory with what `map` needs of its config.
+
+  Args:
+    folder: as given to `train`.
+    setup: of the training; rebuilt from the index by default.
+    program: of the training, if not the ordinary one.
+  """
+  bare = Trajectory(Path(folder))
+  setup = setup or build.build(bare.index['config'])
+  program = program or setup.program()
+  return dataclasses.replace(
+    bare, apply=setup.model.apply, constants=program.constants
+  )
+
+
+def estimate(setup: build.Setup, program: Program | None = None) -> dict:
+  """What a training will cost, measured on one block and a few steps.
+
+  Returns:
+    runs, blocks, calls, bytes on disk (arrays alone) and of one state,
+    temporary device memory of a call, seconds to compile, and seconds in all.
+  """
+  program = program or setup.program()
+  specs = setup.sweep.runs()
+  layout = layout_of(setup)
+  sizes = schedule_of(setup, program)
+  shared = setup.sweep.shares(program.constant_streams)
+  engine = engines.build(program, layout, sizes, shared)
+  blocks = loop.blocks_of(specs[: layout.block], engine, layout)
+  state = loop.initial(blocks, engine, layout)[0]
+  block = blocks[0]
+  call = sizes.calls[0]
+  short = 4
+
+  def cut(steps: int) -> engines.Cuts:
+    cuts = engines.cuts(call)
+    bounds = np.full_like(cuts.bounds, steps)
+    bounds[0] = 0
+    none = np.full_like(cuts.snapshot_slots, -1)
+    return engines.Cuts(bounds, none, none)
+
+  began = time.perf_counter()
+  args = (block.run, block.constants, state, cut(short))
+  compiled = engine.call.lower(*args).compile()
+  compile_seconds = time.perf_counter() - began
+  state, _ = jax.block_until_ready(compiled(*args))
+  began = time.perf_counter()
+  args = (block.run, block.constants, state, cut(short))
+  jax.block_until_ready(compiled(*args))
+  step_seconds = (time.perf_counter() - began) / short
+  one = _abstract(program, specs[0])
+  snapshots = sum(len(c.snapshots) for c in sizes.calls)
+  count = math.ceil(len(specs) / layout.block)
+  memory = compiled.memory_analysis()
+  return {
+    'runs': len(specs),
+    'steps': setup.train.steps,
+    'blocks': count,
+    'layout': f'{layout.mode}, {layout.block} runs a block, '
+    f'{len(layout.devices)} {layout.devices[0].platform} devices',
+    'calls': len(sizes.calls),
+    'snapshots': snapshots,
+    'parameters': _bytes(program.keep(one)) // 4,
+    'state_bytes': _bytes(one) * len(specs),
+    'temporary_bytes': int(getattr(memory, 'temp_size_in_bytes', 0)),
+    'disk_bytes': _bytes(jax.eval_shape(program.keep, one))
+    * snapshots
+    * len(specs),
+    'compile_seconds': compile_seconds,
+    'train_seconds': step_seconds * setup.train.steps * count,
+  }

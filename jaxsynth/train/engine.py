@@ -1,0 +1,222 @@
+"""The compiled half of the loop: one block of runs, one call.
+
+A call is one jitted advance of a fixed-size block. Its shape comes from the
+schedule alone; where it starts, stops, keeps and measures is traced, so a
+whole training is one compile whatever its plan. Inside,
+
+  for boundary in boundaries:            (traced, padded)
+    for t in steps up to the boundary:   (traced bounds)
+      state, scalars[t] = step(run, state, t)
+    snapshots[slot] = keep(state)
+    evals[slot] = evaluate(run, state)   (only where one is due)
+
+the functions see one run (`map`) or are vmapped over the block's runs on a
+device (`vmap`): time outside, runs inside, the step counter shared.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jaxsynth.train.layout import Layout
+from jaxsynth.train.program import Program
+from jaxsynth.trajectory.plan import Call, Schedule
+from jaxsynth.types import Array, PyTree, Run
+
+_RUN, _ALL = P('run'), P()
+
+
+class Engine(NamedTuple):
+  """Jitted functions over one block of runs, leaves [block, ...].
+
+  Attributes:
+    constants: run -> constants, [block, ...], or one unbatched copy where the
+      sweep shares them.
+    init: (run, constants, parent) -> state; parent is None or [block, ...].
+    call: (run, constants, state, cuts) -> (state, outputs); the state is
+      donated. outputs = (snapshots, scalars, evals), leaves [block, rows, ...].
+    put: host tree -> device tree sharded over the run axis.
+    shared: whether the constants are one unbatched copy.
+  """
+
+  constants: Callable[[Run], PyTree]
+  init: Callable[..., PyTree]
+  call: Callable[..., tuple[PyTree, tuple]]
+  put: Callable[[PyTree], PyTree]
+  shared: bool
+
+
+class Cuts(NamedTuple):
+  """The traced boundaries of a call, see `trajectory.plan.Call`."""
+
+  bounds: Array
+  snapshot_slots: Array
+  eval_slots: Array
+
+
+def cuts(call: Call) -> Cuts:
+  return Cuts(call.bounds, call.snapshot_slots, call.eval_slots)
+
+
+def _rows(tree: PyTree, count: int) -> PyTree:
+  """Zeroed buffers of `count` rows, and one more that is thrown away."""
+  return jax.tree.map(lambda x: jnp.zeros((count + 1, *x.shape), x.dtype), tree)
+
+
+def _write(buffer: PyTree, value: PyTree, row: Array) -> PyTree:
+  return jax.tree.map(
+    lambda b, x: lax.dynamic_update_index_in_dim(b, x.astype(b.dtype), row, 0),
+    buffer,
+    value,
+  )
+
+
+def _row(slot: Array, count: int) -> Array:
+  return jnp.where(slot < 0, count, slot)
+
+
+def advance(
+  step: Callable,
+  keep: Callable,
+  evaluate: Callable,
+  sizes: Schedule,
+  state: PyTree,
+  cut: Cuts,
+) -> tuple[PyTree, tuple[PyTree, PyTree, PyTree]]:
+  """One call over whatever `step`, `keep` and `evaluate` are mapped over.
+
+  Args:
+    step: (state, t) -> (state, scalars).
+    keep: state -> pytree.
+    evaluate: (state, t) -> scalars.
+    sizes: static buffer sizes.
+    state: where to start.
+    cut: boundaries.
+
+  Returns:
+    The new state, and (snapshots, scalars, evals) with a leading row axis.
+  """
+  t0 = cut.bounds[0]
+  shapes = (
+    jax.eval_shape(keep, state),
+    jax.eval_shape(step, state, t0)[1],
+    jax.eval_shape(evaluate, state, t0),
+  )
+  counts = (sizes.max_snapshots, sizes.max_steps, sizes.max_evals)
+  buffers = tuple(_rows(s, n) for s, n in zip(shapes, counts))
+
+  def one(t, carry):
+    state, scalars = carry
+    state, new = step(state, t)
+    return state, _write(scalars, new, t - t0)
+
+  def piece(j, carry):
+    state, (snapshots, scalars, evals) = carry
+    stop = cut.bounds[j + 1]
+    state, scalars = lax.fori_loop(cut.bounds[j], stop, one, (state, scalars))
+    row = _row(cut.snapshot_slots[j], counts[0])
+    snapshots = _write(snapshots, keep(state), row)
+    slot = cut.eval_slots[j]
+    if jax.tree.leaves(shapes[2]):
+      evals = lax.cond(
+        slot >= 0,
+        lambda e: _write(e, evaluate(state, stop), _row(slot, counts[2])),
+        lambda e: e,
+        evals,
+      )
+    return state, (snapshots, scalars, evals)
+
+  pieces = cut.snapshot_slots.shape[0]
+  state, buffers = lax.fori_loop(0, pieces, piece, (state, buffers))
+  trim = lambda buffer, n: jax.tree.map(lambda b: b[:n], buffer)
+  return state, tuple(map(trim, buffers, counts))
+
+
+def build(
+  program: Program, layout: Layout, sizes: Schedule, shared: bool
+) -> Engine:
+  """Compiles (lazily) the functions of a program for one layout.
+
+  Args:
+    program: the functions of one run.
+    layout: mode and devices.
+    sizes: the schedule whose static sizes the call is built for.
+    shared: whether all runs share one copy of the constants.
+  """
+  mesh = layout.mesh
+  const_spec = _ALL if shared else _RUN
+  const_axis = None if shared else 0
+
+  def sharded(fn: Callable, in_specs: Any, **jit_options) -> Callable:
+    return jax.jit(
+      jax.shard_map(
+        fn, mesh=mesh, in_specs=in_specs, out_specs=_RUN, check_vma=False
+      ),
+      **jit_options,
+    )
+
+  def per_run(fn: Callable, axes: tuple) -> Callable:
+    """fn over the runs of one device: vmapped, or the single one it has."""
+    if layout.mode == 'vmap':
+      return jax.vmap(fn, in_axes=axes)
+    squeeze = lambda x: jax.tree.map(lambda leaf: leaf[0], x)
+    return lambda *args: jax.tree.map(
+      lambda leaf: leaf[None],
+      fn(*(x if a is None else squeeze(x) for x, a in zip(args, axes))),
+    )
+
+  def init(run, constants, parent):
+    start = lambda run, constants, parent: program.init(
+      run._replace(constants=constants, parent=parent)
+    )
+    axes = (0, const_axis, 0)
+    return per_run(start, axes)(run, constants, parent)
+
+  def call(run, constants, state, cut):
+    if layout.mode == 'vmap':
+      lift = lambda fn, *axes: jax.vmap(fn, in_axes=(0, const_axis, *axes))
+      front = lambda tree: jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), tree)
+    else:
+      lift = lambda fn, *axes: fn
+      front = lambda tree: tree
+      run, state = jax.tree.map(lambda x: x[0], (run, state))
+      if not shared:
+        constants = jax.tree.map(lambda x: x[0], constants)
+    full = lambda run, constants: run._replace(constants=constants)
+    step = lift(lambda r, c, s, t: program.step(full(r, c), s, t), 0, None)
+    measure = lift(
+      lambda r, c, s, t: program.evaluate(full(r, c), s, t), 0, None
+    )
+    keep = jax.vmap(program.keep) if layout.mode == 'vmap' else program.keep
+    state, rows = advance(
+      lambda s, t: step(run, constants, s, t),
+      keep,
+      lambda s, t: measure(run, constants, s, t),
+      sizes,
+      state,
+      cut,
+    )
+    rows = front(rows)
+    if layout.mode == 'map':
+      state, rows = jax.tree.map(lambda x: x[None], (state, rows))
+    return state, rows
+
+  if shared:
+    constants = jax.jit(
+      lambda run: program.constants(jax.tree.map(lambda x: x[0], run)),
+      out_shardings=NamedSharding(mesh, _ALL),
+    )
+  else:
+    constants = sharded(per_run(program.constants, (0,)), (_RUN,))
+  return Engine(
+    constants=constants,
+    init=sharded(init, (_RUN, const_spec, _RUN)),
+    call=sharded(call, (_RUN, const_spec, _RUN, _ALL), donate_argnums=2),
+    put=lambda tree: jax.device_put(tree, NamedSharding(mesh, _RUN)),
+    shared=shared,
+  )

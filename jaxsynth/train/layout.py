@@ -1,0 +1,142 @@
+"""The layout: everything besides code, config and seeds that can change a bit.
+
+Two ways to advance many runs:
+
+  map    one run per device at a time, time inside: a run stays in cache.
+  vmap   a block of runs per device at once: small products become large ones.
+
+Measured on two CPU cores (docs/benchmarks): `map` with one single-threaded
+host device per core is the fastest, and batched small products reach a third
+of the plain rate; an accelerator wants the opposite. `auto` encodes just that
+and reads the backend and the device count, never the number of runs: runs go
+in blocks of one fixed size, so adding a run changes no other.
+
+`configure` must run before JAX first touches a device; the command line does
+it, a notebook may.
+"""
+
+import dataclasses
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxsynth.errors import UserError, unknown
+
+MODES = ('auto', 'map', 'vmap')
+# Runs per device in a vmapped block: enough to fill a matrix unit with small
+# models, few enough that a handful of runs wastes little.
+VMAP_BLOCK = 16
+
+
+def configure(cpu_devices: int | None = None, cache: bool = True) -> None:
+  """Splits the CPU into one single-threaded device per core; sets the cache.
+
+  Does nothing to a backend that is already running, and nothing to
+  accelerators. Compiled programs are kept between processes in
+  $JAX_COMPILATION_CACHE_DIR, by default the user's cache folder.
+
+  Args:
+    cpu_devices: number of CPU devices; None takes one per available core.
+    cache: keep compiled programs on disk.
+  """
+  flags = os.environ.get('XLA_FLAGS', '')
+  chosen = 'xla_force_host_platform_device_count' in flags
+  if not chosen and 'JAX_NUM_CPU_DEVICES' not in os.environ:
+    count = cpu_devices or len(os.sched_getaffinity(0))
+    try:
+      jax.config.update('jax_num_cpu_devices', count)
+      if 'xla_cpu_multi_thread_eigen' not in flags:
+        os.environ['XLA_FLAGS'] = (
+          f'{flags} --xla_cpu_multi_thread_eigen=false'.strip()
+        )
+    except RuntimeError:  # a backend is running: take it as it is
+      pass
+  if cache and not jax.config.jax_compilation_cache_dir:
+    base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    folder = Path(base) / 'jaxsynth' / 'compiled'
+    jax.config.update('jax_compilation_cache_dir', str(folder))
+  if cache:
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
+    jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """How runs are laid over devices.
+
+  Attributes:
+    mode: 'map' or 'vmap'.
+    block: runs advanced by one call over all devices: a multiple of the
+      device count.
+    microbatches: parts each training batch is cut into.
+    devices: the devices, in mesh order.
+  """
+
+  mode: str
+  block: int
+  microbatches: int
+  devices: tuple[jax.Device, ...]
+
+  @property
+  def mesh(self) -> Mesh:
+    return Mesh(np.asarray(self.devices), ('run',))
+
+  def record(self) -> dict[str, Any]:
+    """What the trajectory index states and a resume compares."""
+    first = self.devices[0]
+    return {
+      'mode': self.mode,
+      'block': self.block,
+      'microbatches': self.microbatches,
+      'backend': first.platform,
+      'device_kind': first.device_kind,
+      'device_count': len(self.devices),
+      'process_count': jax.process_count(),
+      'machine': platform.machine(),
+      'xla_flags': sorted(os.environ.get('XLA_FLAGS', '').split()),
+      'versions': {'jax': jax.__version__, 'jaxlib': _jaxlib()},
+    }
+
+
+def _jaxlib() -> str:
+  import jaxlib.version
+
+  return jaxlib.version.__version__
+
+
+def choose(mode: str = 'auto', block: int = 0, microbatches: int = 1) -> Layout:
+  """The layout for the devices at hand.
+
+  Args:
+    mode: 'map', 'vmap', or 'auto': map on a CPU, vmap elsewhere.
+    block: runs per call over all devices; 0 means one per device for map and
+      VMAP_BLOCK per device for vmap.
+    microbatches: parts of a training batch.
+
+  Raises:
+    UserError: an unknown mode, or a block no device count divides.
+  """
+  if mode not in MODES:
+    raise unknown('layout', mode, MODES)
+  devices = tuple(jax.local_devices())
+  count = len(devices)
+  if mode == 'auto':
+    mode = 'map' if devices[0].platform == 'cpu' else 'vmap'
+  if mode == 'map':
+    if block not in (0, count):
+      raise UserError(
+        f'layout.block is the device count ({count}) with map, got {block}'
+      )
+    block = count
+  else:
+    block = block or VMAP_BLOCK * count
+    if block < 1 or block % count:
+      raise UserError(
+        f'layout.block must be a multiple of the {count} devices, got {block}'
+      )
+  return Layout(mode, block, microbatches, devices)

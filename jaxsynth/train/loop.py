@@ -1,0 +1,306 @@
+"""The host's half of the loop: blocks, calls, and what is kept of them.
+
+All runs advance together, block by block and call by call. A call is fetched
+while the next one runs, except where the full state is needed. Progress,
+metrics, saving and stopping happen between calls.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from jaxsynth.train import engine as engines
+from jaxsynth.train.layout import Layout
+from jaxsynth.train.program import Program
+from jaxsynth.train.sweep import RunSpec, stack
+from jaxsynth.trajectory import store
+from jaxsynth.trajectory.plan import Call, Schedule
+from jaxsynth.trajectory.writer import Writer
+from jaxsynth.types import PyTree, Run
+
+SEGMENT_BYTES = 256 << 20
+
+
+class Block(NamedTuple):
+  """One block of runs on the devices; rows beyond `count` are dummies."""
+
+  count: int
+  run: Run
+  constants: PyTree
+
+
+class Advanced(NamedTuple):
+  """What one call brought back to the host, runs first.
+
+  Attributes:
+    call: which one.
+    snapshots: tree of [R, K, ...].
+    scalars: name -> [R, steps].
+    evals: name -> [R, E].
+    state: the full state after it, [R, ...], where it was asked for.
+  """
+
+  call: Call
+  snapshots: PyTree
+  scalars: dict[str, np.ndarray]
+  evals: dict[str, np.ndarray]
+  state: PyTree | None
+
+
+class Event(NamedTuple):
+  """What an observer is told after each call.
+
+  Attributes:
+    step: updates done.
+    last: updates in all.
+    runs: number of runs.
+    scalars: name -> [R, steps of the call].
+    evals: name -> [R, E], and at which steps.
+    eval_steps: the E steps.
+    seconds: since training began in this process.
+    first: updates that were already done when this process began.
+  """
+
+  step: int
+  last: int
+  runs: int
+  scalars: dict[str, np.ndarray]
+  evals: dict[str, np.ndarray]
+  eval_steps: tuple[int, ...]
+  seconds: float
+  first: int
+
+
+class Stopped(Exception):  # noqa: N818
+  """Training was asked to stop; everything up to `step` is saved."""
+
+  def __init__(self, step: int):
+    super().__init__(f'stopped after step {step}')
+    self.step = step
+
+
+def pad(tree: PyTree, size: int) -> PyTree:
+  """Repeats the last run until the leading axis has `size` rows."""
+
+  def one(x):
+    missing = size - x.shape[0]
+    return np.concatenate([x, np.repeat(x[-1:], missing, 0)]) if missing else x
+
+  return jax.tree.map(lambda x: one(np.asarray(x)), tree)
+
+
+def blocks_of(
+  specs: list[RunSpec], engine: engines.Engine, layout: Layout
+) -> list[Block]:
+  """The runs in blocks of one size, with their constants, on the devices."""
+  out = []
+  for i in range(0, len(specs), layout.block):
+    part = specs[i : i + layout.block]
+    run = engine.put(pad(stack(part), layout.block))
+    reuse = out and engine.shared
+    constants = out[0].constants if reuse else engine.constants(run)
+    out.append(Block(len(part), run, constants))
+  return out
+
+
+def gather(blocks: list[Block], parts: list[PyTree], copy: bool) -> PyTree:
+  """Block trees [block, ...] as one host tree [R, ...] without dummies."""
+
+  def join(*leaves):
+    trimmed = [np.asarray(x)[: b.count] for x, b in zip(leaves, blocks)]
+    if len(trimmed) == 1:
+      return trimmed[0].copy() if copy else trimmed[0]
+    return np.concatenate(trimmed)
+
+  return jax.tree.map(join, *parts)
+
+
+def scatter(
+  tree: PyTree, blocks: list[Block], engine: engines.Engine, layout: Layout
+) -> list[PyTree]:
+  """A host tree [R, ...] as block trees on the devices."""
+  out, start = [], 0
+  for block in blocks:
+    rows = slice(start, start + block.count)
+    part = jax.tree.map(lambda x: x[rows], tree)  # noqa: B023
+    out.append(engine.put(pad(part, layout.block)))
+    start += block.count
+  return out
+
+
+def initial(
+  blocks: list[Block],
+  engine: engines.Engine,
+  layout: Layout,
+  parents: PyTree = None,
+) -> list[PyTree]:
+  """Every block's state at step 0."""
+  starts = (
+    [None] * len(blocks)
+    if parents is None
+    else scatter(parents, blocks, engine, layout)
+  )
+  return [
+    engine.init(b.run, b.constants, parent) for b, parent in zip(blocks, starts)
+  ]
+
+
+def advance(
+  engine: engines.Engine,
+  blocks: list[Block],
+  states: list[PyTree],
+  calls: list[Call],
+  want_state: Callable[[Call], bool],
+) -> Iterator[Advanced]:
+  """Runs the calls in order and yields what each brought back.
+
+  Args:
+    engine: compiled functions.
+    blocks: the runs.
+    states: their states, donated.
+    calls: what is left of the schedule.
+    want_state: whether the full state after a call is needed; asked once the
+      call is under way.
+  """
+  states = list(states)
+
+  def fetch(call: Call, outputs: list[PyTree], state: PyTree) -> Advanced:
+    snapshots, scalars, evals = gather(blocks, outputs, copy=False)
+    cut = lambda tree, n: jax.tree.map(lambda x: x[:, :n], tree)
+    return Advanced(
+      call,
+      cut(snapshots, len(call.snapshots)),
+      cut(scalars, call.stop - call.start),
+      cut(evals, len(call.evals)),
+      state,
+    )
+
+  pending = None
+  for call in calls:
+    outputs = []
+    for i, block in enumerate(blocks):
+      states[i], rows = engine.call(
+        block.run, block.constants, states[i], engines.cuts(call)
+      )
+      outputs.append(rows)
+    if pending is not None:
+      yield fetch(*pending)
+    pending = (call, outputs, None)
+    if want_state(call):
+      state = gather(blocks, states, copy=True)
+      yield fetch(call, outputs, state)
+      pending = None
+  if pending is not None:
+    yield fetch(*pending)
+
+
+def arrays_of(parts: list[Advanced]) -> dict[str, np.ndarray]:
+  """The outputs of several calls as the named arrays of one segment."""
+
+  def joined(kind: str) -> dict[str, np.ndarray]:
+    trees = [store.flatten({kind: nested(getattr(p, kind))}) for p in parts]
+    out = {n: np.concatenate([t[n] for t in trees], 1) for n in trees[0]}
+    return {n: a for n, a in out.items() if a.shape[1]}
+
+  return {**joined('snapshots'), **joined('scalars'), **joined('evals')}
+
+
+def nested(tree: PyTree) -> PyTree:
+  """Metric names with slashes ('fresh/loss') as nested dicts, else itself."""
+  if not (isinstance(tree, dict) and any('/' in k for k in tree)):
+    return tree
+  return store.unflatten({k.replace('/', '.'): v for k, v in tree.items()})
+
+
+def train(
+  program: Program,
+  specs: list[RunSpec],
+  schedule: Schedule,
+  layout: Layout,
+  writer: Writer,
+  *,
+  shared: bool,
+  parents: PyTree = None,
+  checkpoint_calls: int = 20,
+  observe: Callable[[Event], None] = lambda event: None,
+  stopping: Callable[[], bool] = lambda: False,
+) -> None:
+  """Trains all runs of one group to the end, or continues where it stopped.
+
+  Args:
+    program: what is trained.
+    specs: the runs.
+    schedule: calls and what they keep.
+    layout: how runs lie on devices.
+    writer: where the trajectory goes.
+    shared: whether all runs share one copy of the constants.
+    parents: full states [R, ...] the runs start from, or None.
+    checkpoint_calls: a segment and a checkpoint at least every so many calls.
+    observe: told after each call.
+    stopping: asked between calls; True saves, then raises Stopped.
+
+  Raises:
+    Stopped: `stopping` said so and there are steps left.
+  """
+  last = schedule.calls[-1].stop
+  engine = engines.build(program, layout, schedule, shared)
+  blocks = blocks_of(specs, engine, layout)
+  states = initial(blocks, engine, layout, parents)
+  resumed = writer.latest(states[0])
+  first = -1
+  if resumed is not None:
+    first, tree = resumed
+    if first >= last:
+      return
+    states = scatter(tree, blocks, engine, layout)
+  calls = [c for c in schedule.calls if c.start >= max(first, 0)]
+  if first < 0:
+    first = 0
+  began, parts, size = time.monotonic(), [], 0
+  target = writer.committed_stop(first)
+
+  def due(call: Call) -> bool:
+    if target is not None:  # segments of a second try end where they did
+      return call.stop == target
+    if call.branch or call.stop == last or stopping():
+      return True
+    return len(parts) + 1 >= checkpoint_calls or size >= SEGMENT_BYTES
+
+  for done in advance(engine, blocks, states, calls, due):
+    parts.append(done)
+    size += sum(x.nbytes for x in jax.tree.leaves(done.snapshots))
+    observe(
+      Event(
+        done.call.stop,
+        last,
+        len(specs),
+        done.scalars,
+        done.evals,
+        done.call.evals,
+        time.monotonic() - began,
+        first,
+      )
+    )
+    step = done.call.stop
+    if target is not None and step < target and stopping():
+      # Up to `target` all is on disk from before; the next start recomputes.
+      raise Stopped(parts[0].call.start)
+    if done.state is None:
+      continue
+    writer.segment(
+      parts[0].call.start,
+      step,
+      [s for p in parts for s in p.call.snapshots],
+      [s for p in parts for s in p.call.evals],
+      arrays_of(parts),
+    )
+    writer.checkpoint(step, done.state, keep=done.call.branch)
+    parts, size = [], 0
+    target = writer.committed_stop(step)
+    if step < last and stopping():
+      writer.wait()
+      raise Stopped(step)
+  writer.wait()

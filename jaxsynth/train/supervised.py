@@ -1,0 +1,185 @@
+"""Supervised training as four pure functions: read this file first.
+
+A run draws a fresh batch from its task at every step,
+
+  batch_t = task.sample(task_params, key(data, t), t, batch_size)
+  grads   = d loss(apply, params, batch_t, key(noise, t), t) / d params
+  params  = params + optimizer(grads)
+
+and is measured on its task's fixed evaluation batches. Everything that
+differs between runs (seeds, swept hyperparameters) enters through `run`;
+everything else is fixed when the program is compiled.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxsynth import rng
+from jaxsynth.models.base import Model
+from jaxsynth.optim.optimizers import Optimizer
+from jaxsynth.tasks.base import Task
+from jaxsynth.train.program import Program, State
+from jaxsynth.types import Array, Batch, Key, PyTree, Run, Scalars
+
+Loss = Callable[..., tuple[Array, Scalars]]
+
+
+def section(hparams: dict[str, Array], name: str) -> dict[str, Array]:
+  """The traced values of one config section: 'optimizer.peak_lr' -> peak_lr."""
+  prefix = name + '.'
+  return {
+    k.removeprefix(prefix): v
+    for k, v in hparams.items()
+    if k.startswith(prefix)
+  }
+
+
+def cross_entropy(
+  apply: Callable, params: PyTree, batch: Batch, key: Key, t: Array
+) -> tuple[Array, Scalars]:
+  """Mean next-token cross-entropy in nats over the weighted targets.
+
+  Args:
+    apply: (params, inputs, key=) -> Output with logits [B, T, V].
+    params: model parameters.
+    batch: tokens [B, T], integer targets [B, T], weights [B, T].
+    key: noise of this step, handed to the model.
+    t: the step; unused here.
+
+  Returns:
+    The loss and {'accuracy'}: the share of argmax predictions that hit.
+  """
+  del t
+  logits = apply(params, batch.inputs, key=key).prediction.astype(jnp.float32)
+  size = logits.shape[-1]
+  # A one-hot sum instead of a gather: gathers have slow gradients on CPUs.
+  hit = batch.targets[..., None] == jnp.arange(size)
+  chosen = jnp.where(hit, logits, 0).sum(-1)
+  nll = jax.nn.logsumexp(logits, -1) - chosen
+  total = batch.weights.sum()
+  correct = chosen >= logits.max(-1)
+  mean = lambda x: (x * batch.weights).sum() / total
+  return mean(nll), {'accuracy': mean(correct)}
+
+
+def mean_squared_error(
+  apply: Callable, params: PyTree, batch: Batch, key: Key, t: Array
+) -> tuple[Array, Scalars]:
+  """Mean squared error over weighted targets [B, ..., V]; no scalars."""
+  del t
+  prediction = apply(params, batch.inputs, key=key).prediction
+  error = jnp.square(prediction - batch.targets).mean(-1)
+  return (error * batch.weights).sum() / batch.weights.sum(), {}
+
+
+LOSSES = {'cross_entropy': cross_entropy, 'mse': mean_squared_error}
+
+
+def supervised(
+  task: Task,
+  model: Model,
+  loss: Loss,
+  optimizer: Optimizer,
+  *,
+  batch_size: int,
+  microbatches: int = 1,
+  task_hparams: dict[str, float] | None = None,
+  trainable: Callable[[PyTree], PyTree] | None = None,
+) -> Program:
+  """The program of ordinary training on a task.
+
+  Args:
+    task: where batches come from.
+    model: what is trained.
+    loss: (apply, params, batch, key, t) -> (loss, scalars).
+    optimizer: its traced hyperparameters are `run.hparams['optimizer.*']`.
+    batch_size: sequences per step.
+    microbatches: cut each batch into this many equal parts and average their
+      gradients: the same mathematics (for equal weights) in less memory.
+    task_hparams: values of the task's own hyperparameters that no sweep axis
+      replaces.
+    trainable: params -> pytree of bools of the same structure; the others
+      stay as they were initialised. None trains everything.
+
+  Returns:
+    A Program whose state is {'params', 'opt'} and whose snapshots are params.
+  """
+  fixed = dict(task_hparams or {})
+
+  def fast(params, inputs, *, key=None):
+    return model.apply(params, inputs, key=key, fast=True)
+
+  def transform(run: Run) -> optax.GradientTransformation:
+    return optimizer.build(section(run.hparams, 'optimizer'))
+
+  def constants(run: Run) -> PyTree:
+    task_params = task.init(
+      rng.stream(run.seeds, 'task'),
+      **{**fixed, **section(run.hparams, 'task')},
+    )
+    evals = task.evals(task_params, rng.stream(run.seeds, 'eval'))
+    return {'task_params': task_params, 'evals': evals}
+
+  def init(run: Run) -> State:
+    if run.parent is None:
+      params = model.init(rng.stream(run.seeds, 'init'), task.spec)
+    else:
+      params = run.parent['params']
+    return {'params': params, 'opt': transform(run).init(params)}
+
+  def gradient(params, batch, key, t):
+    value = lambda p, b: loss(fast, p, b, key, t)
+    grad = jax.value_and_grad(value, has_aux=True)
+    if microbatches == 1:
+      return grad(params, batch)
+    parts = jax.tree.map(
+      lambda x: x.reshape(microbatches, -1, *x.shape[1:]), batch
+    )
+    first = jax.tree.map(lambda x: x[0], parts)
+    zero = jax.tree.map(
+      lambda x: jnp.zeros(x.shape, x.dtype),
+      jax.eval_shape(grad, params, first),
+    )
+    add = lambda total, part: (
+      jax.tree.map(jnp.add, total, grad(params, part)),
+      None,
+    )
+    total, _ = jax.lax.scan(add, zero, parts)
+    return jax.tree.map(lambda x: x / microbatches, total)
+
+  def step(run: Run, state: State, t: Array) -> tuple[State, Scalars]:
+    params = state['params']
+    batch = task.sample(
+      run.constants['task_params'],
+      rng.at(rng.stream(run.seeds, 'data'), t),
+      t,
+      batch_size,
+    )
+    noise = rng.at(rng.stream(run.seeds, 'noise'), t)
+    (value, scalars), grads = gradient(params, batch, noise, t)
+    updates, opt = transform(run).update(grads, state['opt'], params)
+    if trainable is not None:
+      updates = jax.tree.map(
+        lambda u, on: jnp.where(on, u, 0), updates, trainable(params)
+      )
+    new = {'params': optax.apply_updates(params, updates), 'opt': opt}
+    norm = optax.tree.norm(grads)
+    return new, {'loss': value, 'grad_norm': norm, **scalars}
+
+  def evaluate(run: Run, state: State, t: Array) -> Scalars:
+    out = {}
+    for name, batch in run.constants['evals'].items():
+      value, scalars = loss(fast, state['params'], batch, None, t)
+      out |= {f'{name}/{k}': v for k, v in {'loss': value, **scalars}.items()}
+    return out
+
+  return Program(
+    init=init,
+    step=step,
+    keep=lambda state: state['params'],
+    evaluate=evaluate,
+    constants=constants,
+  )

@@ -1,0 +1,266 @@
+"""A trajectory read back: every snapshot and metric of every run, lazily.
+
+  traj = build.open_trajectory('runs/mine')
+  traj.runs                          table of runs: hyperparameters and seeds
+  traj.steps                         steps of the snapshots
+  traj.params(step=1000, run=0)      one full parameter tree
+  traj.leaf('blocks_0.attn.q.kernel')[0]      one run's one matrix, all steps
+  traj.metrics['loss']               xarray, dimensions (run, step)
+  traj.sel(num_chains=16)            the same, for some of the runs
+  traj.map(fn)                       fn(params, ctx) over every snapshot
+
+Opening reads an index and the manifests; arrays are read slice by slice.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from jaxsynth.errors import UserError, unknown
+from jaxsynth.trajectory import manifest, mapping, store
+from jaxsynth.trajectory.writer import committed
+from jaxsynth.types import PyTree, Run
+
+
+class Leaf:
+  """One array of all runs and snapshots, [R, K, ...], read when indexed."""
+
+  def __init__(self, array, runs: np.ndarray, rows: np.ndarray):
+    self._array, self._runs, self._rows = array, runs, rows
+    self.shape = (len(runs), len(rows), *array.shape[2:])
+    self.dtype = array.dtype.numpy_dtype
+
+  def __getitem__(self, index) -> np.ndarray:
+    index = index if isinstance(index, tuple) else (index,)
+    run, row, *rest = index if len(index) > 1 else (*index, slice(None))
+    where = (_pick(self._runs, run), _pick(self._rows, row), *rest)
+    return np.asarray(self._array.oindex[where].read().result())
+
+
+def _pick(values: np.ndarray, index) -> Any:
+  """An index of the array on disk for an index into this view."""
+  picked = values[index]
+  if np.ndim(picked) == 0:
+    return int(picked)
+  if len(picked) and np.array_equal(
+    picked, np.arange(picked[0], picked[0] + len(picked))
+  ):
+    return slice(int(picked[0]), int(picked[0]) + len(picked))
+  return picked
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trajectory:
+  """All snapshots and metrics of all runs of one group of a sweep.
+
+  Attributes:
+    folder: where it lies.
+    apply: the model's apply, for `map`; None when opened without a config.
+    constants: Run -> constants of a run, for `map`.
+    run_index: which runs of the folder this view shows.
+    rows: which snapshots of the folder it shows.
+  """
+
+  folder: Path
+  apply: Callable | None = None
+  constants: Callable[[Run], PyTree] | None = None
+  run_index: np.ndarray | None = None
+  rows: np.ndarray | None = None
+
+  def __post_init__(self):
+    if not (self.folder / 'index.json').exists():
+      raise UserError(f'{self.folder} holds no trajectory (no index.json)')
+    if not self.segments:
+      raise UserError(f'{self.folder} holds no finished segment yet')
+    if self.run_index is None:
+      everything = np.arange(len(self.index['runs']))
+      object.__setattr__(self, 'run_index', everything)
+    if self.rows is None:
+      object.__setattr__(self, 'rows', np.arange(len(self._all_steps)))
+
+  @cached_property
+  def index(self) -> dict[str, Any]:
+    """What the trajectory is: runs, plan, layout, config, digests."""
+    return manifest.load_json(self.folder / 'index.json')
+
+  @cached_property
+  def segments(self) -> list[tuple[Path, dict]]:
+    """The committed segments and their manifests, in order of steps."""
+    found = committed(self.folder / 'segments')
+    return [(path, manifest.read(path)) for path in found]
+
+  @cached_property
+  def _all_steps(self) -> np.ndarray:
+    steps = [s for _, m in self.segments for s in m['snapshot_steps']]
+    return np.asarray(steps, np.int64)
+
+  @property
+  def steps(self) -> np.ndarray:
+    """Steps of the snapshots, [K]."""
+    return self._all_steps[self.rows]
+
+  @cached_property
+  def runs(self) -> pd.DataFrame:
+    """The table of runs: identity, hyperparameters, seeds, divergence.
+
+    `diverged_at` is the first update whose loss was not finite, or NaN.
+    """
+    rows = []
+    for run in self.index['runs']:
+      seeds = {f'seed.{k}': v for k, v in run['seeds'].items()}
+      rows.append({'run_id': run['run_id'], **run['hparams'], **seeds})
+    table = pd.DataFrame(rows).iloc[self.run_index].reset_index(drop=True)
+    if 'loss' in self.metrics:
+      bad = ~np.isfinite(self.metrics['loss'].values)
+      table['diverged_at'] = np.where(bad.any(1), bad.argmax(1) + 1, np.nan)
+    return table
+
+  @cached_property
+  def leaves(self) -> list[str]:
+    """Names of the arrays a snapshot holds."""
+    prefix = 'snapshots.'
+    names = {n for _, m in self.segments for n in m['arrays']}
+    return sorted(
+      n.removeprefix(prefix)
+      for n in names
+      if n == 'snapshots' or n.startswith(prefix)
+    )
+
+  def _lazy(self, name: str, axis: int = 1):
+    parts = [
+      store.open_array(path, name)
+      for path, m in self.segments
+      if name in m['arrays']
+    ]
+    return store.concat(parts, axis)
+
+  def leaf(self, name: str) -> Leaf:
+    """One array over all runs and snapshots, [R, K, ...], read lazily.
+
+    Args:
+      name: as in `leaves`.
+    """
+    if name not in self.leaves:
+      raise unknown('leaf', name, self.leaves)
+    full = name if name == 'snapshots' else f'snapshots.{name}'
+    return Leaf(self._lazy(full), self.run_index, self.rows)
+
+  def row(self, step: int) -> int:
+    """The position of a snapshot in `steps`."""
+    found = np.flatnonzero(self.steps == step)
+    if not len(found):
+      near = self.steps[np.abs(self.steps - step).argmin()]
+      raise UserError(
+        f'no snapshot at step {step}; the nearest is at {near} '
+        f'({len(self.steps)} from {self.steps[0]} to {self.steps[-1]})'
+      )
+    return int(found[0])
+
+  def params(self, step: int, run: int | slice = slice(None)) -> PyTree:
+    """The snapshot of one run (or of all, [R, ...]) at a step."""
+    row = self.row(step)
+    leaves = {name: self.leaf(name)[run, row] for name in self.leaves}
+    return store.unflatten(
+      {('' if n == 'snapshots' else n): a for n, a in leaves.items()}
+    )
+
+  def branch(self, step: int) -> Path:
+    """The folder of the full state kept at a step."""
+    found = committed(self.folder / 'branches')
+    for path in found:
+      if int(path.name) == step:
+        return path
+    kept = ', '.join(str(int(p.name)) for p in found) or 'none'
+    raise UserError(
+      f'no full state was kept at step {step} of {self.folder}; kept: {kept}'
+    )
+
+  @cached_property
+  def metrics(self) -> xr.Dataset:
+    """Scalars of every step, (run, step), and evaluations, (run, eval_step).
+
+    The scalar at step s was computed in update s, on the batch and the
+    parameters before it; step 1 is the first. Evaluations at eval_step s are
+    of the parameters after s updates, as snapshots are.
+    """
+    variables = {}
+    names = {n for _, m in self.segments for n in m['arrays']}
+    for name in sorted(names):
+      kind, _, rest = name.partition('.')
+      if kind == 'snapshots':
+        continue
+      axis = 'step' if kind == 'scalars' else 'eval_step'
+      data = np.asarray(self._lazy(name).read().result())[self.run_index]
+      key = rest.replace('.', '/')
+      extra = [f'{key}_{i}' for i in range(data.ndim - 2)]
+      variables[key] = (('run', axis, *extra), data)
+    coords = {'run': np.arange(len(self.run_index))}
+    last = self.segments[-1][1]['stop']
+    coords['step'] = np.arange(1, last + 1)
+    coords['eval_step'] = np.asarray(
+      [s for _, m in self.segments for s in m['eval_steps']], np.int64
+    )
+    return xr.Dataset(variables, coords)
+
+  def _replace(self, **changes) -> 'Trajectory':
+    return dataclasses.replace(self, **changes)
+
+  def sel(self, run=None, steps=None, **columns) -> 'Trajectory':
+    """A view of some runs and snapshots.
+
+    Args:
+      run: positions of runs.
+      steps: steps of snapshots.
+      **columns: values of columns of `runs`, by full name or by its last
+        part (`num_chains=16` finds 'task.num_chains').
+    """
+    keep = np.ones(len(self.run_index), bool)
+    for name, value in columns.items():
+      full = [c for c in self.runs if c == name or c.split('.')[-1] == name]
+      if not full:
+        raise unknown('column of runs', name, self.runs.columns)
+      keep &= np.isin(self.runs[full[0]], np.atleast_1d(value))
+    if run is not None:
+      chosen = np.zeros_like(keep)
+      chosen[run] = True
+      keep &= chosen
+    if not keep.any():
+      raise UserError(f'no run has {columns or run}')
+    rows = self.rows
+    if steps is not None:
+      rows = rows[[self.row(s) for s in np.atleast_1d(steps)]]
+    return self._replace(run_index=self.run_index[keep], rows=rows)
+
+  def map(
+    self,
+    fn: Callable,
+    over: str = 'snapshot',
+    *,
+    dims: dict[str, tuple[str, ...]] | None = None,
+    coords: dict[str, Any] | None = None,
+    title: str | None = None,
+    quiet: bool = False,
+  ) -> xr.Dataset:
+    """Applies a pure function to every snapshot, run or pair of snapshots.
+
+    Args:
+      fn: jittable, returns {name: array}. Called as fn(params, ctx) over
+        'snapshot'; with params of all snapshots [K, ...] over 'run'; as
+        fn(before, after, ctx) over 'pair' of consecutive snapshots.
+      over: 'snapshot', 'run' or 'pair'.
+      dims: names of the axes of the returned arrays, by name.
+      coords: coordinates of those axes.
+      title: what the progress bar says.
+      quiet: no progress bar.
+
+    Returns:
+      Dataset with dimensions run (and step), and the table of runs as
+      coordinates of `run`.
+    """
+    return mapping.run(self, fn, over, dims or {}, coords or {}, title, quiet)
