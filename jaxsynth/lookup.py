@@ -23,18 +23,19 @@ def names(package: str) -> list[str]:
   )
 
 
-def get(package: str, name: str, constant: str) -> Any:
+def get(package: str, name: str, constant: str, kind: str = '') -> Any:
   """The `constant` of module `name` in `package`, or at a dotted path.
 
   Args:
     package: where short names are looked up ('jaxsynth.tasks').
     name: a module name in that package, or a dotted path outside it.
     constant: the attribute the module must end in ('TASK').
+    kind: what it is to the user; the constant in lower case by default.
 
   Raises:
     UserError: no such module, or the module lacks the constant.
   """
-  kind = constant.lower()
+  kind = kind or constant.lower()
   if not isinstance(name, str):
     raise UserError(f'{kind}.name must be a string, got {name!r}')
   if '.' in name:

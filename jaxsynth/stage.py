@@ -7,7 +7,6 @@ of another trajectory, matched by run identity.
 
 import dataclasses
 import math
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ import numpy as np
 
 from jaxsynth import build, progress, source
 from jaxsynth.errors import UserError
-from jaxsynth.train import engine as engines
 from jaxsynth.train import layout as layouts
 from jaxsynth.train import loop, sweep
 from jaxsynth.train.program import Program
@@ -42,7 +40,9 @@ class Parent:
   runs: Sequence[int] | None = None
 
 
-def _abstract(program: Program, spec: sweep.RunSpec, parent=None) -> PyTree:
+def abstract_state(
+  program: Program, spec: sweep.RunSpec, parent=None
+) -> PyTree:
   """Shapes of one run's state."""
 
   def start(run: Run, parent) -> PyTree:
@@ -52,7 +52,7 @@ def _abstract(program: Program, spec: sweep.RunSpec, parent=None) -> PyTree:
   return jax.eval_shape(start, sweep.one(spec), parent)
 
 
-def _bytes(tree: PyTree) -> int:
+def bytes_of(tree: PyTree) -> int:
   return sum(
     math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree)
   )
@@ -62,7 +62,7 @@ def schedule_of(
   setup: build.Setup, program: Program, parent: PyTree = None
 ) -> plan.Schedule:
   """The calls of a training, sized by its plan and one run's snapshot."""
-  state = _abstract(program, setup.sweep.runs()[0], parent)
+  state = abstract_state(program, setup.sweep.runs()[0], parent)
   t = setup.train
   return plan.schedule(
     t.steps,
@@ -71,7 +71,7 @@ def schedule_of(
     t.branches,
     call_steps=t.call_steps,
     call_snapshots=plan.snapshots_per_call(
-      _bytes(jax.eval_shape(program.keep, state))
+      bytes_of(jax.eval_shape(program.keep, state))
     ),
   )
 
@@ -239,61 +239,3 @@ def open_trajectory(
   return dataclasses.replace(
     bare, apply=setup.model.apply, constants=program.constants
   )
-
-
-def estimate(setup: build.Setup, program: Program | None = None) -> dict:
-  """What a training will cost, measured on one block and a few steps.
-
-  Returns:
-    runs, blocks, calls, bytes on disk (arrays alone) and of one state,
-    temporary device memory of a call, seconds to compile, and seconds in all.
-  """
-  program = program or setup.program()
-  specs = setup.sweep.runs()
-  layout = layout_of(setup)
-  sizes = schedule_of(setup, program)
-  shared = setup.sweep.shares(program.constant_streams)
-  engine = engines.build(program, layout, sizes, shared)
-  blocks = loop.blocks_of(specs[: layout.block], engine, layout)
-  state = loop.initial(blocks, engine, layout)[0]
-  block = blocks[0]
-  call = sizes.calls[0]
-  short = 4
-
-  def cut(steps: int) -> engines.Cuts:
-    cuts = engines.cuts(call)
-    bounds = np.full_like(cuts.bounds, steps)
-    bounds[0] = 0
-    none = np.full_like(cuts.snapshot_slots, -1)
-    return engines.Cuts(bounds, none, none)
-
-  began = time.perf_counter()
-  args = (block.run, block.constants, state, cut(short))
-  compiled = engine.call.lower(*args).compile()
-  compile_seconds = time.perf_counter() - began
-  state, _ = jax.block_until_ready(compiled(*args))
-  began = time.perf_counter()
-  args = (block.run, block.constants, state, cut(short))
-  jax.block_until_ready(compiled(*args))
-  step_seconds = (time.perf_counter() - began) / short
-  one = _abstract(program, specs[0])
-  snapshots = sum(len(c.snapshots) for c in sizes.calls)
-  count = math.ceil(len(specs) / layout.block)
-  memory = compiled.memory_analysis()
-  return {
-    'runs': len(specs),
-    'steps': setup.train.steps,
-    'blocks': count,
-    'layout': f'{layout.mode}, {layout.block} runs a block, '
-    f'{len(layout.devices)} {layout.devices[0].platform} devices',
-    'calls': len(sizes.calls),
-    'snapshots': snapshots,
-    'parameters': _bytes(program.keep(one)) // 4,
-    'state_bytes': _bytes(one) * len(specs),
-    'temporary_bytes': int(getattr(memory, 'temp_size_in_bytes', 0)),
-    'disk_bytes': _bytes(jax.eval_shape(program.keep, one))
-    * snapshots
-    * len(specs),
-    'compile_seconds': compile_seconds,
-    'train_seconds': step_seconds * setup.train.steps * count,
-  }

@@ -1,0 +1,88 @@
+"""Trains a config from absl flags: for pods, clusters and Colab.
+
+  python -m jaxsynth.experiments.train --config=markov_mixture:quick \\
+    --config.optimizer.peak_lr=3e-4 --workdir=DIR
+
+does what `jaxsynth train` does. It exits with 0 when done, 2 on a mistake in
+config or flags (restarting would not help), and 75 when it was interrupted
+and has saved: restart the same command to continue.
+"""
+
+import sys
+from pathlib import Path
+
+from absl import app, flags, logging
+
+from jaxsynth import launch
+from jaxsynth.errors import UserError
+
+_CONFIG = flags.DEFINE_string(
+  'config', None, 'NAME[:PRESET] or a file; override with --config.PATH=VALUE'
+)
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Where the runs are kept.')
+_SEEDS = flags.DEFINE_string(
+  'seeds', None, 'A count (8), a list (0,5,9) or a range (0:8).'
+)
+_TENSORBOARD = flags.DEFINE_bool('tensorboard', False, 'Write live curves.')
+_ALLOW = flags.DEFINE_multi_enum(
+  'allow',
+  [],
+  ['layout', 'source_digest'],
+  'Continue a training although this has changed since.',
+)
+_PREFIX = '--config.'
+
+
+def parse(argv: list[str]) -> list[str]:
+  """Splits config overrides off, and gives absl the rest."""
+  overrides, rest = [], []
+  for item in argv:
+    if item.startswith(_PREFIX):
+      if '=' not in item:
+        raise flags.Error(f'{item} needs a value: {item}=VALUE')
+      overrides.append(item.removeprefix(_PREFIX))
+    else:
+      rest.append(item)
+  left = flags.FLAGS(rest)
+  for flag in (_CONFIG, _WORKDIR):
+    if not flag.value:
+      raise flags.Error(f'--{flag.name} is required')
+  if len(left) > 1:
+    raise flags.Error(f'not a flag: {left[1]}')
+  return overrides
+
+
+def main(overrides: list[str]) -> int:
+  """Trains; returns the exit code."""
+  try:
+    config = launch.load_config(
+      _CONFIG.value, [*launch.seed_overrides(_SEEDS.value), *overrides]
+    )
+    with launch.Stopper() as stopping:
+      launch.train(
+        config,
+        Path(_WORKDIR.value),
+        tensorboard_log=_TENSORBOARD.value,
+        stopping=stopping,
+        allow=_ALLOW.value,
+        say=logging.info,
+      )
+  except UserError as e:
+    print(f'train: {e}', file=sys.stderr)
+    return launch.EXIT_USER
+  except launch.Stopped as e:
+    print(f'train: {launch.stopped_text(e)}', file=sys.stderr)
+    return launch.EXIT_RESTART
+  return 0
+
+
+def _flags(argv: list[str]) -> list[str]:
+  try:
+    return parse(argv)
+  except flags.Error as e:
+    print(f'train: {e}', file=sys.stderr)
+    sys.exit(launch.EXIT_USER)
+
+
+if __name__ == '__main__':
+  app.run(main, flags_parser=_flags)

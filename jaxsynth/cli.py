@@ -1,0 +1,325 @@
+"""The `jaxsynth` command."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxsynth.errors import UserError
+
+_PRESETS = 'smoke, quick, standard or paper'
+
+_TOP = """\
+Train many small networks at once on tasks with known ground truth, keep their
+whole history, and reproduce published findings about how networks learn.
+
+  jaxsynth list                                    what there is
+  jaxsynth reproduce markov_mixture                one study, to its verdict
+  jaxsynth plan --config=markov_mixture:paper      what a training would cost
+  jaxsynth train --config=markov_mixture:quick --workdir=runs/mine
+  jaxsynth analyze runs/mine --analysis=attention.model_scores
+  jaxsynth check runs/mine                         is every byte what it was?
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+  top = argparse.ArgumentParser(
+    prog='jaxsynth',
+    allow_abbrev=False,
+    description=_TOP,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    epilog='`jaxsynth COMMAND --help` explains a command by example.',
+  )
+  commands = top.add_subparsers(dest='command', metavar='COMMAND')
+
+  def command(name: str, summary: str, example: str) -> argparse.ArgumentParser:
+    return commands.add_parser(
+      name,
+      help=summary,
+      description=summary,
+      epilog=f'examples:\n{example}',
+      allow_abbrev=False,
+      formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+  p = command(
+    'list',
+    'List studies, tasks, models, configs and analyses.',
+    '  jaxsynth list\n  jaxsynth list --json',
+  )
+  p.add_argument('--json', action='store_true', help='for a program to read')
+
+  p = command(
+    'reproduce',
+    'Run a study: train, measure, draw, and judge its claims.',
+    '  jaxsynth reproduce markov_mixture\n'
+    '  jaxsynth reproduce markov_mixture --preset=standard --seeds=8\n'
+    '  jaxsynth reproduce markov_mixture --config.train.steps=4000\n\n'
+    'exits 0 if no gated claim failed, 1 if one did, 2 on a mistake in the\n'
+    'command, 75 if it was interrupted: the same command then continues.',
+  )
+  p.add_argument('study', help='its name, see `jaxsynth list`')
+  p.add_argument('--preset', default='quick', help=f'{_PRESETS} (quick)')
+  p.add_argument('--workdir', help='default: runs/STUDY-PRESET')
+  _common(p)
+
+  p = command(
+    'train',
+    'Train the runs of a config and keep their trajectory.',
+    '  jaxsynth train --config=markov_mixture:quick --workdir=runs/mine\n'
+    '  jaxsynth train --config=my/config.py --workdir=runs/mine \\\n'
+    '    --config.optimizer.peak_lr=3e-4 --seeds=16\n'
+    '  jaxsynth train --config=markov_mixture --workdir=runs/lrs \\\n'
+    "    '--config.sweep.traced.optimizer.peak_lr=(3e-4,1e-3,3e-3)'\n"
+    '  jaxsynth train --config=markov_mixture --workdir=runs/widths \\\n'
+    "    '--config.sweep.static.model.d_model=(16,32,64)'",
+  )
+  p.add_argument('--config', required=True, help='NAME[:PRESET] or a file')
+  p.add_argument('--workdir', required=True, help='where the runs are kept')
+  p.add_argument('--tensorboard', action='store_true', help='write live curves')
+  _common(p)
+
+  p = command(
+    'plan',
+    'Say what a training would take, before anything is written.',
+    '  jaxsynth plan --config=markov_mixture:standard\n'
+    '  jaxsynth plan --config=markov_mixture:paper --seeds=16\n\n'
+    'compiles one call and times a few steps on this machine.',
+  )
+  p.add_argument('--config', required=True, help='NAME[:PRESET] or a file')
+  p.add_argument('--json', action='store_true', help='for a program to read')
+  _common(p, training=False)
+
+  p = command(
+    'analyze',
+    'Map an analysis over every snapshot of a trajectory.',
+    '  jaxsynth analyze runs/mine --analysis=attention.model_scores \\\n'
+    '    --with split=in_distribution --output=scores.nc',
+  )
+  p.add_argument('workdir', help='of a train or reproduce command')
+  p.add_argument('--analysis', required=True, help='MODULE.FUNCTION')
+  p.add_argument(
+    '--with', dest='arguments', action='append', default=[],
+    metavar='NAME=VALUE', help='arguments of the function',
+  )  # fmt: skip
+  p.add_argument('--output', help='a netCDF file; default: printed only')
+
+  p = command(
+    'report',
+    'Print the verdict of a finished study and where its report lies.',
+    '  jaxsynth report runs/markov_mixture-quick',
+  )
+  p.add_argument('workdir', help='of a reproduce command')
+
+  p = command(
+    'check',
+    'Check every file, digest, step and label of the trajectories.',
+    '  jaxsynth check runs/mine\n\nexits 1 and names each fault found.',
+  )
+  p.add_argument('workdir', help='of a train or reproduce command')
+  return top
+
+
+def _common(p: argparse.ArgumentParser, training: bool = True) -> None:
+  p.add_argument('--seeds', help='a count (8), list (0,5,9) or range (0:8)')
+  p.add_argument(
+    '--config.PATH',
+    metavar='VALUE',
+    dest='_overrides',
+    help='override one value of the config; repeat as needed',
+  )
+  if training:
+    p.add_argument(
+      '--allow',
+      action='append',
+      default=[],
+      choices=['layout', 'source_digest'],
+      help='continue a training although this has changed since',
+    )
+    p.add_argument('--quiet', action='store_true', help='no progress bars')
+
+
+def _overrides(rest: Sequence[str], parser: argparse.ArgumentParser) -> list:
+  """What is left of the command line as config overrides."""
+  from jaxsynth.errors import unknown
+
+  out, rest = [], list(rest)
+  while rest:
+    item = rest.pop(0)
+    if not item.startswith('--config.'):
+      known = [s for a in parser._actions for s in a.option_strings]
+      raise unknown('option', item.split('=')[0], [*known, '--config.PATH'])
+    item = item.removeprefix('--config.')
+    if '=' not in item:
+      if not rest:
+        raise UserError(f'--config.{item} needs a value')
+      item = f'{item}={rest.pop(0)}'
+    out.append(item)
+  return out
+
+
+def _list(args) -> int:
+  from jaxsynth import catalogue
+
+  print(
+    json.dumps(catalogue.everything(), indent=1)
+    if args.json
+    else catalogue.text()
+  )
+  return 0
+
+
+def _reproduce(args) -> int:
+  from jaxsynth import launch
+  from jaxsynth.studies import reproduce, verdict
+
+  workdir = Path(args.workdir or f'runs/{args.study}-{args.preset}')
+  with launch.Stopper() as stopping:
+    result = reproduce.reproduce(
+      args.study,
+      args.preset,
+      workdir,
+      [*launch.seed_overrides(args.seeds), *args.overrides],
+      stopping=stopping,
+      allow=args.allow,
+      say=_say,
+      quiet=args.quiet,
+    )
+  verdict.show(result, workdir)
+  return 0 if result['passed'] else launch.EXIT_FAILED
+
+
+def _train(args) -> int:
+  from jaxsynth import launch
+
+  overrides = [*launch.seed_overrides(args.seeds), *args.overrides]
+  config = launch.load_config(args.config, overrides)
+  with launch.Stopper() as stopping:
+    groups = launch.train(
+      config,
+      Path(args.workdir),
+      tensorboard_log=args.tensorboard,
+      stopping=stopping,
+      allow=args.allow,
+      say=_say,
+      quiet=args.quiet,
+    )
+  for label, traj in groups.items():
+    print(f'{traj.folder}: {len(traj.runs)} runs, {len(traj.steps)} snapshots')
+    if label == '' and traj.runs['diverged_at'].notna().any():
+      print(traj.runs.to_string())
+  return 0
+
+
+def _plan(args) -> int:
+  from jaxsynth import build, estimate, launch
+  from jaxsynth.train import layout
+
+  overrides = [*launch.seed_overrides(args.seeds), *args.overrides]
+  config = launch.load_config(args.config, overrides)
+  groups = build.groups(config)
+  layout.configure()
+  plans = {label: estimate.measure(setup) for label, setup in groups.items()}
+  if args.json:
+    print(json.dumps({'groups': plans, 'compiles': len(groups)}, indent=1))
+    return 0
+  print(launch.say_groups(groups))
+  for label, plan in plans.items():
+    if label:
+      print(f'\n{label}')
+    for line in estimate.lines(plan):
+      print(line)
+  return 0
+
+
+def _analyze(args) -> int:
+  from jaxsynth import catalogue
+  from jaxsynth.train import layout
+
+  fn = catalogue.analysis(args.analysis, args.arguments)
+  folders = catalogue.trajectories(Path(args.workdir))
+  layout.configure()
+  from jaxsynth import stage
+
+  for folder in folders:
+    data = stage.open_trajectory(folder).map(fn, title=args.analysis)
+    print(data)
+    if args.output:
+      name = Path(args.output)
+      if len(folders) > 1:
+        name = name.with_stem(f'{name.stem}-{folder.name}')
+      if name.exists():
+        raise UserError(f'{name} exists: choose another --output')
+      data.to_netcdf(name, engine='h5netcdf')
+      print(f'written to {name}')
+  return 0
+
+
+def _report(args) -> int:
+  from jaxsynth.studies import verdict
+  from jaxsynth.trajectory import manifest
+
+  workdir = Path(args.workdir)
+  path = workdir / 'verdict.json'
+  if not path.exists():
+    raise UserError(f'{workdir} holds no verdict: run `jaxsynth reproduce`')
+  verdict.show(manifest.load_json(path), workdir)
+  return 0
+
+
+def _check(args) -> int:
+  from jaxsynth import catalogue
+  from jaxsynth.trajectory import check
+
+  bad = 0
+  for folder in catalogue.trajectories(Path(args.workdir)):
+    result = check.check(folder)
+    print(f'{folder}: {result.summary}')
+    for fault in result.faults:
+      print(f'  fault: {fault}')
+    for warning in result.warnings:
+      print(f'  warning: {warning}')
+    bad += len(result.faults)
+  return 1 if bad else 0
+
+
+def _say(line: str) -> None:
+  print(line, file=sys.stderr, flush=True)
+
+
+_COMMANDS = {
+  'list': _list,
+  'reproduce': _reproduce,
+  'train': _train,
+  'plan': _plan,
+  'analyze': _analyze,
+  'report': _report,
+  'check': _check,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs the command; returns its exit code."""
+  parser = _parser()
+  args, rest = parser.parse_known_args(argv)
+  if args.command is None:
+    parser.print_help()
+    return 0
+  try:
+    args.overrides = _overrides(rest, parser)
+    return _COMMANDS[args.command](args)
+  except UserError as e:
+    print(f'jaxsynth: {e}', file=sys.stderr)
+    return 2
+  except Exception as e:
+    from jaxsynth import launch
+
+    if isinstance(e, launch.Stopped):
+      print(f'jaxsynth: {launch.stopped_text(e)}', file=sys.stderr)
+      return launch.EXIT_RESTART
+    raise
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,112 @@
+"""Reproducing a study: its config at a preset, its bench, its verdict."""
+
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ml_collections import ConfigDict
+
+from jaxsynth import build, config, launch, source, stage
+from jaxsynth.errors import UserError
+from jaxsynth.studies import study as studies
+from jaxsynth.studies import verdict
+from jaxsynth.train import layout
+from jaxsynth.trajectory import manifest
+from jaxsynth.trajectory.trajectory import Trajectory
+from jaxsynth.trajectory.writer import differences
+
+
+def _claim_workdir(workdir: Path, full: dict[str, Any]) -> None:
+  """Makes the workdir of this config, or refuses one of another config."""
+  path = workdir / 'config.json'
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+      found = differences(manifest.load_json(path), full)
+      if found:
+        raise UserError(
+          f'{workdir} holds another config, nothing was changed: '
+          f'{"; ".join(found[:3])}; choose another --workdir'
+        )
+    else:
+      manifest.write_json(path, full)
+  except OSError as e:
+    raise UserError(f'cannot write to {workdir}: {e.strerror}') from None
+
+
+def reproduce(
+  name: str,
+  preset: str,
+  workdir: Path,
+  overrides: Sequence[str] = (),
+  *,
+  stopping: Callable[[], bool] = lambda: False,
+  allow: Sequence[str] = (),
+  say: Callable[[str], None] = print,
+  quiet: bool = False,
+) -> dict:
+  """Runs a study to its verdict, continuing what is in the workdir.
+
+  Args:
+    name: the study.
+    preset: its size.
+    workdir: where everything goes.
+    overrides: config overrides, 'sweep.seeds=8'.
+    stopping: asked between calls.
+    allow: what may have changed since ('layout', 'source_digest').
+    say: takes one line of progress.
+    quiet: no progress bars.
+
+  Returns:
+    The verdict, as in verdict.json.
+
+  Raises:
+    UserError: a mistake in the arguments; nothing was changed.
+  """
+  study = studies.get(name)
+  full = launch.load_config(f'{name}:{preset}', overrides)
+  first = next(iter(build.groups(full).values()))
+  plain = config.plain(full)
+  _claim_workdir(workdir, plain)
+  layout.configure()
+
+  def train(
+    stage_name: str, stage_config: ConfigDict, parent: stage.Parent | None
+  ) -> Trajectory:
+    groups = launch.train(
+      stage_config,
+      workdir,
+      stage_name=stage_name,
+      parent=parent,
+      stopping=stopping,
+      allow=allow,
+      say=say,
+      quiet=quiet,
+    )
+    if list(groups) != ['']:
+      raise UserError(
+        f'stage {stage_name!r} of a study may have no static axes'
+      )
+    return groups['']
+
+  command = ['jaxsynth', 'reproduce', name, f'--preset={preset}']
+  command += [f'--config.{item}' for item in overrides]
+  facts = verdict.Facts(
+    config_text=yaml.safe_dump(plain, sort_keys=False),
+    config_hash=config.config_hash(full),
+    source_digest=source.source_digest(everything=True),
+    layout=stage.layout_of(first).record(),
+    command=shlex.join(command),
+  )
+  bench = studies.Bench(
+    study,
+    config=full,
+    preset=preset,
+    workdir=workdir,
+    train=lambda stage, config, parent: train(stage, config, parent),
+    facts=facts,
+    say=say,
+  )
+  return studies.run_study(name, bench)
