@@ -102,6 +102,16 @@ def check_edit(edit: dict[str, Edit] | None, acts: dict[str, Array]) -> None:
       raise unknown('activation', name, acts)
 
 
+def check(model: Model, spec: Spec) -> None:
+  """Refuses a model that cannot read this task, before anything compiles.
+
+  A model with such limits (a maximal length, say) has a method `check(spec)`
+  that raises UserError.
+  """
+  if hasattr(model, 'check'):
+    model.check(spec)
+
+
 def names() -> list[str]:
   """Names of all models in this folder."""
   return lookup.names('jaxsynth.models')
