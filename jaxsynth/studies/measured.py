@@ -123,8 +123,11 @@ def summary(numbers: Measured) -> dict:
       many censored.
   """
   pairs = list(zip(numbers.values, numbers.censored))
-  # Sorted, so that the order of the runs changes no bit of any statistic.
-  order = sorted(math.inf if c else v for v, c in pairs if not math.isnan(v))
+  # Sorted, and -0 made 0, so that the order of the runs changes no bit of any
+  # statistic.
+  order = sorted(
+    math.inf if c else v + 0.0 for v, c in pairs if not math.isnan(v)
+  )
   finite = [v for v in order if math.isfinite(v)]
   return {
     'median': statistics.median(order) if order else math.nan,

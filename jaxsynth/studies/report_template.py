@@ -50,7 +50,7 @@ td { vertical-align: top; padding: .9rem 1.2rem .9rem 0;
   border-bottom: 1px solid var(--line); }
 th:last-child, td:last-child { padding-right: 0; }
 .claim { min-width: 17rem; } .measured { min-width: 11rem; }
-.published { min-width: 8rem; } .gate { min-width: 8rem; }
+.published { min-width: 8rem; } td.gate { min-width: 8rem; }
 .verdict { min-width: 8rem; }
 .name { font-family: ui-monospace, "SF Mono", Menlo, Consolas,
   "Liberation Mono", monospace; font-size: .8rem; color: var(--soft); }
@@ -75,8 +75,14 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.6rem;
   margin: 0; font-size: .9rem; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 footer { margin-top: 3.5rem; font-size: .85rem; }
-@media (max-width: 40rem) { main { padding-top: 2rem; }
-  h1 { font-size: 1.6rem; } }
+@media screen and (max-width: 40rem) { main { padding-top: 2rem; }
+  h1 { font-size: 1.6rem; }
+  table, tbody, tr, td { display: block; } thead { display: none; }
+  tr { border-bottom: 1px solid var(--line); padding: .9rem 0; }
+  td { border: 0; padding: .3rem 0; }
+  .published::before { content: "Published: "; color: var(--soft); }
+  .measured::before { content: "Measured: "; color: var(--soft); }
+  td.gate::before { content: "Gate: "; color: var(--soft); } }
 @media print {
   :root { --paper: #fff; --card: #fff; --ink: #000; --soft: #444;
     --line: #bbb; --passed: #0b6b3a; --failed: #a3160f; --reported: #1d4f91;
@@ -84,7 +90,7 @@ footer { margin-top: 3.5rem; font-size: .85rem; }
   body { font-size: 9.5pt; }
   main { max-width: none; padding: 0; }
   .wide { overflow: visible; margin: 0; padding: 0; }
-  .claim, .measured, .published, .gate, .verdict { min-width: 0; }
+  td.claim, td.measured, td.published, td.gate, td.verdict { min-width: 0; }
   tr, figure { break-inside: avoid; } h2 { break-after: avoid; }
   pre { white-space: pre-wrap; }
 }
