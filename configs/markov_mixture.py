@@ -29,7 +29,7 @@ def _small() -> dict:
       'max_chains': 256,
       'weights': 'uniform',
       'eval_size': 64,
-      'aligned_reps': 30,
+      'aligned_reps': 20,
     },
     'model': {
       'name': 'transformer',
@@ -52,11 +52,10 @@ def _small() -> dict:
       'traced': {'task': {'num_chains': (2, 16, 64, 256)}},
     },
     'measure': {
-      # Context lengths of the aligned contexts, in tokens.
-      'lengths': (1, 2, 4, 8, 16, 32, 63),
-      # Widths of a second stage that trains N = width_chains again; () skips.
-      'widths': (),
-      'width_chains': 16,
+      # Lengths of the aligned contexts in tokens, the longest last.
+      'lengths': (1, 4, 16, 63),
+      # A longer training of one intermediate N, once per width.
+      'long': {'num_chains': 32, 'steps': 24_000, 'widths': ()},
     },
   }
 
@@ -73,7 +72,10 @@ def _smoke() -> dict:
     'call_steps': 12,
   }  # fmt: skip
   c['sweep'] = {'seeds': 2, 'traced': {'task': {'num_chains': (2, 16)}}}
-  c['measure'] |= {'lengths': (1, 2, 4, 8, 15), 'widths': (8,)}
+  c['measure'] = {
+    'lengths': (1, 4, 15),
+    'long': {'num_chains': 4, 'steps': 36, 'widths': (8, 16)},
+  }
   return c
 
 
@@ -81,11 +83,12 @@ def _standard() -> dict:
   c = _small()
   c['task'] |= {'max_chains': 512}
   c['train'] |= {
-    'steps': 12_000, 'snapshots': 'log:36', 'evals': 'log:36',
+    'steps': 6000, 'snapshots': 'log:30', 'evals': 'log:30',
+    'call_steps': 500,
   }  # fmt: skip
   sizes = (2, 4, 8, 16, 32, 64, 128, 256, 512)
   c['sweep']['traced'] = {'task': {'num_chains': sizes}}
-  c['measure'] |= {'widths': (16, 64)}
+  c['measure']['long'] |= {'widths': (16, 32, 64)}
   return c
 
 
@@ -94,7 +97,7 @@ def _paper() -> dict:
   c['task'] |= {
     'num_states': 10, 'seq_len': 512, 'max_chains': 2048, 'vocab_size': 676,
     'weights': 'random', 'chains': 'published', 'eval_size': 128,
-    'aligned_length': 400,
+    'aligned_length': 400, 'aligned_reps': 30,
   }  # fmt: skip
   c['model'] |= {
     'd_model': 64, 'num_heads': 4, 'max_len': 1024, 'tied': True,
@@ -110,9 +113,9 @@ def _paper() -> dict:
   }  # fmt: skip
   sizes = tuple(2**i for i in range(2, 12))
   c['sweep']['traced'] = {'task': {'num_chains': sizes}}
-  c['measure'] |= {
+  c['measure'] = {
     'lengths': (1, 10, *range(40, 401, 30)),
-    'widths': (32, 128),
+    'long': {'num_chains': 64, 'steps': 107_979, 'widths': (32, 64, 128)},
   }
   return c
 

@@ -22,7 +22,15 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxsynth.config import coerce, config_hash, flat, make, override, plain
+from jaxsynth.config import (
+  coerce,
+  config_hash,
+  flat,
+  make,
+  nested,
+  override,
+  plain,
+)
 from jaxsynth.errors import UserError, unknown
 from jaxsynth.models import base as model_base
 from jaxsynth.optim.optimizers import Optimizer
@@ -172,6 +180,11 @@ def complete(config: ConfigDict | Mapping[str, Any]) -> ConfigDict:
   for key in given:
     if key not in known:
       raise unknown('config section', key, known)
+    if key in SECTIONS and not isinstance(given[key], Mapping):
+      raise UserError(
+        f'config.{key} must be a section of names and values, got '
+        f'{given[key]!r}'
+      )
   task_class, _, hparams = _split_task(given.get('task', {}))
   model_section = given.get('model', {})
   if 'name' not in model_section:
@@ -194,6 +207,9 @@ def complete(config: ConfigDict | Mapping[str, Any]) -> ConfigDict:
         full[field.name] = field.default_factory()
     out[name] = {**plain(full), **given.get(name, {})}
   out['task'] = {**hparams, **out['task']}
+  for kind in ('traced', 'static'):  # sections, or dotted paths, or both
+    if isinstance(out['sweep'][kind], Mapping):
+      out['sweep'][kind] = nested(out['sweep'][kind])
   out['measure'] = given.get('measure', {})
   return ConfigDict(out)
 
@@ -202,10 +218,20 @@ def _sweep(section: Mapping[str, Any]) -> Sweep:
   return make(
     Sweep,
     {
-      k: flat(v) if k in ('traced', 'static') else v for k, v in section.items()
+      k: flat(v) if k in ('traced', 'static') and isinstance(v, Mapping) else v
+      for k, v in section.items()
     },
     'sweep',
   )
+
+
+def _typed(sweep: Sweep, kinds: Mapping[str, type]) -> Sweep:
+  """The sweep with every traced value of its declared type: 1 becomes 1.0."""
+  traced = {
+    path: tuple(coerce(v, kinds.get(path), f'sweep.traced.{path}') for v in vs)
+    for path, vs in sweep.traced.items()
+  }
+  return dataclasses.replace(sweep, traced=traced)
 
 
 def _check_axes(setup: Setup, full: Mapping[str, Any]) -> None:
@@ -249,13 +275,16 @@ def build(config: ConfigDict | Mapping[str, Any]) -> Setup:
   task = make(cls, fields, 'task')
   model_fields = {k: v for k, v in full['model'].items() if k != 'name'}
   model = make(model_base.get(full['model']['name']), model_fields, 'model')
+  optimizer = make(Optimizer, full['optimizer'], 'optimizer')
+  kinds = {f'optimizer.{k}': float for k in optimizer.hparams}
+  kinds |= {f'task.{k}': type(v) for k, v in task_hparams(cls).items()}
   setup = Setup(
     task=task,
     task_hparams=hparams,
     model=model,
-    optimizer=make(Optimizer, full['optimizer'], 'optimizer'),
+    optimizer=optimizer,
     train=make(Training, full['train'], 'train'),
-    sweep=_sweep(full['sweep']),
+    sweep=_typed(_sweep(full['sweep']), kinds),
     layout=make(LayoutOptions, full['layout'], 'layout'),
     measure=full['measure'],
     config=full,

@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from jaxsynth.errors import UserError, unknown
@@ -61,6 +62,8 @@ def plain(config: Any) -> Any:
     config = config.to_dict()
   if isinstance(config, Mapping):
     return {str(k): plain(v) for k, v in config.items()}
+  if isinstance(config, (np.ndarray, np.generic)):
+    config = config.tolist()
   if isinstance(config, (list, tuple)):
     return [plain(v) for v in config]
   return config
@@ -81,6 +84,18 @@ def flat(section: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
       out |= flat(value, here + '.')
     else:
       out[here] = tuple(value) if isinstance(value, list) else value
+  return out
+
+
+def nested(axes: Mapping[str, Any]) -> dict[str, Any]:
+  """The inverse of `flat`, which a ConfigDict needs: no dots in its keys."""
+  out: dict[str, Any] = {}
+  for path, value in flat(axes).items():
+    *parents, last = path.split('.')
+    node = out
+    for parent in parents:
+      node = node.setdefault(parent, {})
+    node[last] = value
   return out
 
 

@@ -13,6 +13,7 @@ import zlib
 
 import jax
 
+from jaxsynth.errors import unknown
 from jaxsynth.types import Array, Key
 
 STREAMS = ('init', 'data', 'task', 'noise', 'eval')
@@ -25,7 +26,12 @@ def stream(seeds: dict[str, Array], name: str) -> Key:
   Args:
     seeds: stream name -> seed, a non-negative integer below 2**32.
     name: any stream named in `seeds`.
+
+  Raises:
+    UserError: there is no such stream.
   """
+  if name not in seeds:
+    raise unknown('seed stream', name, seeds)
   key = jax.random.fold_in(jax.random.key(_ROOT), zlib.crc32(name.encode()))
   return jax.random.fold_in(key, seeds[name])
 

@@ -1,11 +1,20 @@
 """Digests of the library's own code, recorded beside every result."""
 
 import hashlib
+import importlib.util
 from pathlib import Path
 
 # What an analysis, a figure or the command line does cannot change a
 # training: these parts are left out of a trajectory's source digest.
-_READING = ('analysis', 'plots', 'studies', 'interventions', 'cli.py')
+_READING = (
+  'analysis',
+  'catalogue.py',
+  'cli.py',
+  'estimate.py',
+  'interventions',
+  'plots',
+  'studies',
+)
 
 
 def source_digest(everything: bool = False) -> str:
@@ -22,9 +31,8 @@ def source_digest(everything: bool = False) -> str:
     if everything or p.relative_to(root).parts[0] not in _READING
   ]
   if everything:
-    from jaxsynth import experiments
-
-    files += sorted(Path(experiments.__path__[0]).glob('*.py'))
+    studies = importlib.util.find_spec('jaxsynth.experiments')
+    files += sorted(Path(studies.origin).parent.glob('*.py'))
   h = hashlib.blake2b(digest_size=8)
   for path in files:
     h.update(path.name.encode() + b'\0' + path.read_bytes() + b'\0')

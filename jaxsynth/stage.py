@@ -7,6 +7,7 @@ of another trajectory, matched by run identity.
 
 import dataclasses
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from jaxsynth.errors import UserError
 from jaxsynth.train import layout as layouts
 from jaxsynth.train import loop, sweep
 from jaxsynth.train.program import Program
-from jaxsynth.trajectory import plan, store, writer
+from jaxsynth.trajectory import manifest, plan, store, writer
 from jaxsynth.trajectory.trajectory import Trajectory
 from jaxsynth.types import PyTree, Run
 
@@ -31,8 +32,9 @@ class Parent:
   Attributes:
     trajectory: the training that came before.
     step: a step whose full state it kept ('branches' in its config).
-    runs: for each run of this stage, the position of its parent; None matches
-      runs whose seeds and shared hyperparameters are equal.
+    runs: for each run of this stage, the position of its parent in
+      `trajectory.runs`; None matches runs whose seeds and shared
+      hyperparameters are equal.
   """
 
   trajectory: Trajectory
@@ -82,20 +84,26 @@ def layout_of(setup: build.Setup) -> layouts.Layout:
 
 
 def _match(parent: Parent, specs: list[sweep.RunSpec]) -> list[int]:
-  """The parent's run of each run of this stage."""
+  """The parent's run of each run of this stage, by its position on disk."""
+  rows, known = parent.trajectory.run_index, parent.trajectory.index['runs']
   if parent.runs is not None:
     if len(parent.runs) != len(specs):
       raise UserError(
         f'parent.runs names {len(parent.runs)} runs for {len(specs)}'
       )
-    return list(parent.runs)
+    beyond = [i for i in parent.runs if not 0 <= i < len(rows)]
+    if beyond:
+      raise UserError(f'parent.runs names {beyond} of {len(rows)} runs')
+    return [int(rows[i]) for i in parent.runs]
   out = []
   for spec in specs:
     found = [
-      i
-      for i, run in enumerate(parent.trajectory.index['runs'])
-      if all(spec.seeds.get(k, v) == v for k, v in run['seeds'].items())
-      and all(spec.hparams.get(k, v) == v for k, v in run['hparams'].items())
+      int(i)
+      for i in rows
+      if all(spec.seeds.get(k, v) == v for k, v in known[i]['seeds'].items())
+      and all(
+        spec.hparams.get(k, v) == v for k, v in known[i]['hparams'].items()
+      )
     ]
     if len(found) != 1:
       raise UserError(
@@ -107,18 +115,20 @@ def _match(parent: Parent, specs: list[sweep.RunSpec]) -> list[int]:
 
 
 def _parent_states(
-  parent: Parent | None, specs: list[sweep.RunSpec]
+  parent: Parent | None, specs: list[sweep.RunSpec], child: Path
 ) -> tuple[PyTree, dict[str, Any] | None]:
   """Full states [R, ...] the runs start from, and what the index says."""
   if parent is None:
     return None, None
   rows = _match(parent, specs)
   folder = parent.trajectory.branch(parent.step)
-  names = list(writer.manifest.read(folder)['arrays'])
-  leaves = store.load(folder, names)
+  faults = manifest.faults(folder)
+  if faults:
+    raise manifest.DamagedError('; '.join(faults))
+  leaves = store.load(folder, list(manifest.read(folder)['arrays']))
   tree = store.unflatten({n: a[rows] for n, a in leaves.items()})
   record = {
-    'trajectory': str(parent.trajectory.folder),
+    'trajectory': os.path.relpath(parent.trajectory.folder, child),
     'config_hash': parent.trajectory.index['config_hash'],
     'step': parent.step,
     'run_ids': [parent.trajectory.index['runs'][i]['run_id'] for i in rows],
@@ -131,7 +141,7 @@ def index_of(
 ) -> dict[str, Any]:
   """What a trajectory says of itself."""
   return {
-    'format': writer.manifest.FORMAT,
+    'format': manifest.FORMAT,
     'config': setup.config,
     'config_hash': setup.config_hash,
     'source_digest': source.source_digest(),
@@ -147,7 +157,7 @@ def index_of(
 
 def _text(event: loop.Event) -> str:
   loss = event.scalars.get('loss')
-  if loss is None:
+  if loss is None or not loss.shape[1]:
     return ''
   last = loss[:, -1]
   fine = last[np.isfinite(last)]
@@ -191,10 +201,15 @@ def train(
     UserError: the folder cannot be used.
     loop.Stopped: `stopping` said so; what was done is saved.
   """
+  if setup.sweep.static:
+    raise UserError(
+      f'sweep.static ({", ".join(setup.sweep.static)}) makes several groups: '
+      'train each of build.groups(config)'
+    )
   program = program or setup.program()
   specs = setup.sweep.runs()
   layout = layout_of(setup)
-  states, record = _parent_states(parent, specs)
+  states, record = _parent_states(parent, specs, folder)
   index = index_of(setup, layout, record)
   with writer.Writer(folder, index, allow) as out:
     if not out.finished(setup.train.steps):

@@ -68,7 +68,7 @@ class Optimizer:
     eps: Adam's epsilon.
     momentum: whether sgd keeps a momentum buffer.
     schedule: 'constant', 'cosine' or 'linear', after the warm-up.
-    warmup_steps: steps of linear warm-up from 0.
+    warmup_steps: steps of linear warm-up: update t has t + 1 parts of them.
     decay_steps: length of the decay after the warm-up; required unless
       constant.
     clip: clip the gradient to this global norm; 0 clips nothing.

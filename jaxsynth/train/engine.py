@@ -107,6 +107,8 @@ def advance(
     jax.eval_shape(step, state, t0)[1],
     jax.eval_shape(evaluate, state, t0),
   )
+  for name in set(shapes[1]) & set(shapes[2]):
+    raise ValueError(f'step and evaluate both return {name!r}: rename one')
   counts = (sizes.max_snapshots, sizes.max_steps, sizes.max_evals)
   buffers = tuple(_rows(s, n) for s, n in zip(shapes, counts))
 
@@ -122,7 +124,7 @@ def advance(
     row = _row(cut.snapshot_slots[j], counts[0])
     snapshots = _write(snapshots, keep(state), row)
     slot = cut.eval_slots[j]
-    if jax.tree.leaves(shapes[2]):
+    if counts[2] and jax.tree.leaves(shapes[2]):
       evals = lax.cond(
         slot >= 0,
         lambda e: _write(e, evaluate(state, stop), _row(slot, counts[2])),
@@ -166,7 +168,7 @@ def build(
       return jax.vmap(fn, in_axes=axes)
     squeeze = lambda x: jax.tree.map(lambda leaf: leaf[0], x)
     return lambda *args: jax.tree.map(
-      lambda leaf: leaf[None],
+      lambda leaf: jnp.asarray(leaf)[None],
       fn(*(x if a is None else squeeze(x) for x, a in zip(args, axes))),
     )
 

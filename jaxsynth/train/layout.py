@@ -47,7 +47,7 @@ def configure(cpu_devices: int | None = None, cache: bool = True) -> None:
   flags = os.environ.get('XLA_FLAGS', '')
   chosen = 'xla_force_host_platform_device_count' in flags
   if not chosen and 'JAX_NUM_CPU_DEVICES' not in os.environ:
-    count = cpu_devices or len(os.sched_getaffinity(0))
+    count = cpu_devices or _cores()
     try:
       jax.config.update('jax_num_cpu_devices', count)
       if 'xla_cpu_multi_thread_eigen' not in flags:
@@ -63,6 +63,13 @@ def configure(cpu_devices: int | None = None, cache: bool = True) -> None:
   if cache:
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
     jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)
+
+
+def _cores() -> int:
+  """The cores this process may use."""
+  if hasattr(os, 'sched_getaffinity'):  # not on every system
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
 
 
 @dataclasses.dataclass(frozen=True)

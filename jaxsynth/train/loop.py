@@ -256,6 +256,8 @@ def train(
     if first >= last:
       return
     states = scatter(tree, blocks, engine, layout)
+  elif schedule.branch_start:
+    writer.checkpoint(0, gather(blocks, states, copy=True), keep=True)
   calls = [c for c in schedule.calls if c.start >= max(first, 0)]
   if first < 0:
     first = 0

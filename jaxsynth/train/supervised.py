@@ -102,7 +102,8 @@ def supervised(
     task_hparams: values of the task's own hyperparameters that no sweep axis
       replaces.
     trainable: params -> pytree of bools of the same structure; the others
-      stay as they were initialised. None trains everything.
+      stay as they were initialised, and out of the gradient's norm. None
+      trains everything.
 
   Returns:
     A Program whose state is {'params', 'opt'} and whose snapshots are params.
@@ -150,6 +151,13 @@ def supervised(
     total, _ = jax.lax.scan(add, zero, parts)
     return jax.tree.map(lambda x: x / microbatches, total)
 
+  def only_trainable(tree: PyTree, params: PyTree) -> PyTree:
+    if trainable is None:
+      return tree
+    return jax.tree.map(
+      lambda x, on: jnp.where(on, x, 0), tree, trainable(params)
+    )
+
   def step(run: Run, state: State, t: Array) -> tuple[State, Scalars]:
     params = state['params']
     batch = task.sample(
@@ -160,11 +168,9 @@ def supervised(
     )
     noise = rng.at(rng.stream(run.seeds, 'noise'), t)
     (value, scalars), grads = gradient(params, batch, noise, t)
+    grads = only_trainable(grads, params)
     updates, opt = transform(run).update(grads, state['opt'], params)
-    if trainable is not None:
-      updates = jax.tree.map(
-        lambda u, on: jnp.where(on, u, 0), updates, trainable(params)
-      )
+    updates = only_trainable(updates, params)
     new = {'params': optax.apply_updates(params, updates), 'opt': opt}
     norm = optax.tree.norm(grads)
     return new, {'loss': value, 'grad_norm': norm, **scalars}

@@ -41,6 +41,12 @@ class RunSpec:
     return {'run_id': self.id, **self.hparams, **seeds}
 
 
+def _alike(values: Sequence[float]) -> list[float]:
+  """The values of an axis as numbers of one type, which one compile needs."""
+  some = any(isinstance(v, float) for v in values)
+  return [float(v) for v in values] if some else list(values)
+
+
 @dataclasses.dataclass(frozen=True)
 class Sweep:
   """What varies.
@@ -64,6 +70,15 @@ class Sweep:
   static: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
+    for kind in ('fixed', 'traced', 'static'):
+      if not isinstance(getattr(self, kind), Mapping):
+        raise UserError(f'sweep.{kind} must be a section of names and values')
+    for path in set(self.traced) & set(self.static):
+      raise UserError(f'{path} is in sweep.traced and in sweep.static')
+    if isinstance(self.seeds, str) or not isinstance(
+      self.seeds, (int, Sequence)
+    ):
+      raise UserError(f'sweep.seeds is a count or a list, got {self.seeds!r}')
     for stream in self.fixed:
       if stream not in self.streams:
         raise unknown('seed stream', stream, self.streams)
@@ -89,7 +104,7 @@ class Sweep:
 
   def runs(self) -> list[RunSpec]:
     """All runs: the last traced axis varies fastest, then the seed."""
-    axes = [[(k, v) for v in values] for k, values in self.traced.items()]
+    axes = [[(k, v) for v in _alike(vs)] for k, vs in self.traced.items()]
     return [
       RunSpec(
         seeds={s: self.fixed.get(s, seed) for s in self.streams},

@@ -126,7 +126,7 @@ def read(folder: Path) -> dict[str, Any]:
   try:
     body = json.loads(path.read_text())
     stated = body.pop('digest')
-  except (OSError, ValueError, KeyError, AttributeError) as e:
+  except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
     raise DamagedError(f'{path}: not a readable manifest ({e})') from None
   if stated != digest(canonical(body)):
     raise DamagedError(f'{path}: its own digest does not match')

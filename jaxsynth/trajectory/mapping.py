@@ -18,7 +18,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxsynth import progress, rng
-from jaxsynth.errors import unknown
+from jaxsynth.errors import UserError, unknown
 from jaxsynth.trajectory import store
 from jaxsynth.types import Array, Key, PyTree, Run
 
@@ -92,6 +92,7 @@ def run(
   """See `Trajectory.map`."""
   if over not in OVER:
     raise unknown('over', over, OVER)
+  title = title or getattr(fn, '__name__', 'map')
   devices = np.asarray(jax.local_devices())
   cpu = devices[0].platform == 'cpu'
   per_device = 1 if cpu or over == 'run' else VMAP_ITEMS
@@ -99,14 +100,20 @@ def run(
   sharding = NamedSharding(mesh, P('item'))
   size = per_device * len(devices)
   constants_of = jax.jit(traj.constants or (lambda r: {}))
+  taken = {'run', 'step', *_table(traj), *coords}
+
+  def checked(out: dict) -> dict:
+    for name in taken & set(out):
+      raise UserError(f'{title} returns {name!r}, a coordinate: rename it')
+    return out
 
   def one(params: PyTree, spec: Run, constants: PyTree, step: Array) -> dict:
     ctx = context(traj.apply, spec, constants, step)
     if over == 'pair':
       before = jax.tree.map(lambda x: x[0], params)
       after = jax.tree.map(lambda x: x[1], params)
-      return fn(before, after, ctx._replace(step=step[1]))
-    return fn(params, ctx)
+      return checked(fn(before, after, ctx._replace(step=step[1])))
+    return checked(fn(params, ctx))
 
   def batch(*args):
     if per_device > 1:
@@ -143,6 +150,10 @@ def run(
     return _stack(trees)
 
   items = _items(traj, over)
+  if not items:
+    raise UserError(
+      f'nothing to map over {over!r}: {len(traj.rows)} snapshots are selected'
+    )
   chunks = [
     items[i : i + size] + items[-1:] * max(0, i + size - len(items))
     for i in range(0, len(items), size)
@@ -163,7 +174,6 @@ def run(
         )
         yield call(*jax.device_put(args, sharding))
 
-  title = title or getattr(fn, '__name__', 'map')
   got = [
     jax.tree.map(np.asarray, r)
     for r in progress.track(results(), title, len(chunks), quiet)
@@ -174,6 +184,13 @@ def run(
 
 def _stack(trees: list[PyTree]) -> PyTree:
   return jax.tree.map(lambda *x: np.stack(x), *trees)
+
+
+def _table(traj: 'Trajectory') -> dict[str, tuple[str, np.ndarray]]:
+  """The table of runs as coordinates of the axis `run`."""
+  return {
+    c.replace('.', '_'): ('run', traj.runs[c].to_numpy()) for c in traj.runs
+  }
 
 
 def label(
@@ -194,8 +211,5 @@ def label(
     names = dims.get(name, tuple(f'{name}_{i}' for i in range(len(rest))))
     assert math.prod(shape) == len(data)
     variables[name] = ((*lead, *names), data.reshape(*shape, *rest))
-  table = {
-    c.replace('.', '_'): ('run', traj.runs[c].to_numpy()) for c in traj.runs
-  }
   axes = {'run': np.arange(runs)} | ({} if over == 'run' else {'step': steps})
-  return xr.Dataset(variables, {**axes, **table, **coords})
+  return xr.Dataset(variables, {**axes, **_table(traj), **coords})

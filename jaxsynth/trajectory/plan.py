@@ -125,12 +125,14 @@ class Schedule:
     max_steps: rows of the scalar buffer, C.
     max_snapshots: rows of the snapshot buffer.
     max_evals: rows of the evaluation buffer.
+    branch_start: whether the state at step 0 is kept for ever.
   """
 
   calls: tuple[Call, ...]
   max_steps: int
   max_snapshots: int
   max_evals: int
+  branch_start: bool
 
 
 def schedule(
@@ -151,7 +153,8 @@ def schedule(
     branches: plan of the steps whose full state is kept; calls end there.
       The last step always is one.
     call_steps: most steps in a call.
-    call_snapshots: most snapshots, and most evaluations, in a call.
+    call_snapshots: most steps that are kept or measured in a call; step 0
+      comes on top in the first.
 
   Returns:
     The schedule: a function of these arguments, never of the clock.
@@ -204,6 +207,7 @@ def schedule(
     max_steps=max(c.stop - c.start for c in calls),
     max_snapshots=most('snapshots'),
     max_evals=most('evals'),
+    branch_start=0 in kept and last > 0,
   )
 
 

@@ -1,6 +1,6 @@
 """A trajectory read back: every snapshot and metric of every run, lazily.
 
-  traj = build.open_trajectory('runs/mine')
+  traj = stage.open_trajectory('runs/mine')
   traj.runs                          table of runs: hyperparameters and seeds
   traj.steps                         steps of the snapshots
   traj.params(step=1000, run=0)      one full parameter tree
@@ -29,7 +29,11 @@ from jaxsynth.types import PyTree, Run
 
 
 class Leaf:
-  """One array of all runs and snapshots, [R, K, ...], read when indexed."""
+  """One array of all runs and snapshots, [R, K, ...], read when indexed.
+
+  Indexed as an array is, by whole numbers, slices, lists and masks; several
+  lists select their outer product.
+  """
 
   def __init__(self, array, runs: np.ndarray, rows: np.ndarray):
     self._array, self._runs, self._rows = array, runs, rows
@@ -37,10 +41,22 @@ class Leaf:
     self.dtype = array.dtype.numpy_dtype
 
   def __getitem__(self, index) -> np.ndarray:
-    index = index if isinstance(index, tuple) else (index,)
-    run, row, *rest = index if len(index) > 1 else (*index, slice(None))
-    where = (_pick(self._runs, run), _pick(self._rows, row), *rest)
+    index = _expand(index, len(self.shape))
+    axes = (self._runs, self._rows, *map(np.arange, self.shape[2:]))
+    where = tuple(_pick(values, i) for values, i in zip(axes, index))
     return np.asarray(self._array.oindex[where].read().result())
+
+
+def _expand(index, ndim: int) -> list:
+  """One index per axis, with the axes that were left out."""
+  index = list(index) if isinstance(index, tuple) else [index]
+  dots = [i for i, part in enumerate(index) if part is Ellipsis]
+  at = dots[0] if dots else len(index)
+  missing = ndim - len(index) + len(dots)
+  if missing < 0 or len(dots) > 1:
+    raise IndexError(f'{len(index)} indices for an array of {ndim} axes')
+  index[at : at + 1] = [slice(None)] * missing
+  return index
 
 
 def _pick(values: np.ndarray, index) -> Any:
@@ -154,6 +170,8 @@ class Trajectory:
   def row(self, step: int) -> int:
     """The position of a snapshot in `steps`."""
     found = np.flatnonzero(self.steps == step)
+    if not len(self.steps):
+      raise UserError(f'no snapshot at step {step}, nor at any other')
     if not len(found):
       near = self.steps[np.abs(self.steps - step).argmin()]
       raise UserError(
@@ -224,7 +242,8 @@ class Trajectory:
     for name, value in columns.items():
       full = [c for c in self.runs if c == name or c.split('.')[-1] == name]
       if not full:
-        raise unknown('column of runs', name, self.runs.columns)
+        short = {c.split('.')[-1] for c in self.runs}
+        raise unknown('column of runs', name, short | {*self.runs})
       keep &= np.isin(self.runs[full[0]], np.atleast_1d(value))
     if run is not None:
       chosen = np.zeros_like(keep)

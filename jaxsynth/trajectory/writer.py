@@ -63,7 +63,8 @@ class Writer:
     folder: created if missing.
     index: what the trajectory is; JSON. Must equal the index on disk.
     allow: top-level index keys that may differ from the one on disk
-      ('layout', 'source_digest'); the one on disk then keeps a note.
+      ('layout', 'source_digest'); the index on disk then keeps a note of the
+      difference under 'resumed_under'.
 
   Raises:
     UserError: the folder holds another trajectory, cannot be written, or
@@ -73,7 +74,7 @@ class Writer:
   def __init__(
     self, folder: Path, index: dict[str, Any], allow: tuple[str, ...] = ()
   ):
-    self.folder = folder
+    self.folder = folder = Path(folder).absolute()
     index = json.loads(json.dumps(index))  # as it will be read back
     try:
       folder.mkdir(parents=True, exist_ok=True)
@@ -83,7 +84,7 @@ class Writer:
     self._take_lock()
     path = folder / 'index.json'
     if path.exists():
-      self._compare(manifest.load_json(path), index, allow)
+      self._compare(path, index, allow)
     else:
       manifest.write_json(path, index)
     self.run_ids = [run['run_id'] for run in index['runs']]
@@ -106,12 +107,12 @@ class Writer:
     self._lock.write(f'process {os.getpid()}')
     self._lock.flush()
 
-  def _compare(self, old: dict, new: dict, allow: tuple[str, ...]) -> None:
-    differing = [
-      d
-      for d in differences(old, new)
-      if d.split(':')[0].split('.')[0] not in allow
-    ]
+  def _compare(self, path: Path, new: dict, allow: tuple[str, ...]) -> None:
+    old = manifest.load_json(path)
+    notes = old.pop('resumed_under', [])
+    found = differences(old, new)
+    allowed = [d for d in found if d.split(':')[0].split('.')[0] in allow]
+    differing = [d for d in found if d not in allowed]
     if differing:
       self._lock.close()
       shown = '; '.join(differing[:3])
@@ -120,6 +121,9 @@ class Writer:
         f'{self.folder} holds another training, nothing was changed: '
         f'{shown}{more}; choose another workdir'
       )
+    if allowed and allowed not in notes:
+      notes = [*notes, allowed]
+      manifest.write_json(path, {**old, 'resumed_under': notes})
 
   def _sweep(self) -> None:
     """Removes what a killed process left half-written, nothing committed."""
@@ -197,11 +201,12 @@ class Writer:
       return
     old = manifest.read(folder)
     crc = {n: manifest.pack(manifest.rows_crc(a)) for n, a in arrays.items()}
-    wrong = [n for n in crc if old['crc32'].get(n) != crc[n]]
+    wrong = differences(old['crc32'], crc)
     if wrong or any(old[k] != v for k, v in labels.items()):
+      names = [d.split(':')[0] for d in wrong]
       raise NonDeterminismError(
         f'{folder}: recomputing steps {labels["start"]}..{labels["stop"]} '
-        f'gave other values in {wrong[:3]}; the committed ones are unchanged'
+        f'gave other values in {names[:3]}; the committed ones are unchanged'
       )
 
   def checkpoint(self, step: int, state: PyTree, keep: bool) -> None:
