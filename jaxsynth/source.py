@@ -11,7 +11,6 @@ _READING = (
   'catalogue.py',
   'cli.py',
   'estimate.py',
-  'interventions',
   'plots',
   'studies',
 )

@@ -40,7 +40,7 @@ import jax.numpy as jnp
 from jaxsynth.errors import UserError
 from jaxsynth.types import Array, Key
 
-MARGIN = 9.0
+MARGIN = 11.0
 MIN_SNAPSHOTS = 12
 _WIDTHS = (0.4, 0.8, 1.5)  # of a ramp from 10 to 90 %, in u
 _POWERS = (0.25, 0.5, 1.0, 2.0, 4.0, 1e3)
