@@ -28,6 +28,12 @@ def by_size(data: xr.DataArray) -> xr.DataArray:
   return data.rename({size: 'N', seed: 'seed'})
 
 
+def by_name(data: xr.DataArray) -> xr.DataArray:
+  """The same, with N spelled out where curves are labelled."""
+  data = by_size(data)
+  return data.assign_coords(N=[f'N = {n}' for n in data['N'].values])
+
+
 def nearest(kl: xr.DataArray) -> xr.DataArray:
   """The display name of the nearest algorithm, by the median over seeds."""
   best = by_size(kl).median('seed').idxmin('algorithm')
@@ -88,12 +94,12 @@ def fresh_kl(aligned: xr.Dataset):
   """KL of the implied matrix to the truth over training, by N."""
   fig, axes = style.grid(1, 2, width=5.2, height=3.4, titles=[*SETS.values()])
   for ax, key in zip(axes.flat, SETS):
-    data = by_size(aligned['kl'].sel(set=key).isel(length=-1))
+    data = by_name(aligned['kl'].sel(set=key).isel(length=-1))
     curves.curves(ax, data.rename(snapshot='step'), hue='N', ordered=True)
     counted = aligned['algorithm_kl'].sel(set=key, algorithm='bi_inf')
     curves.level(ax, float(counted.isel(length=-1).median()), 'Bi-Inf')
     ax.set_ylabel('KL(model || truth), nats', fontsize=style.SMALL)
-    ax.set_yscale('log')
+    curves.log_values(ax)
   return fig
 
 
@@ -116,7 +122,7 @@ def losses(metrics: xr.Dataset):
   """Loss on chains of the mixture and on fresh ones over training, by N."""
   fig, axes = style.grid(1, 2, width=5.2, height=3.4, titles=[*SETS.values()])
   for ax, key in zip(axes.flat, SETS):
-    data = by_size(metrics[key]).rename(eval_step='step')
+    data = by_name(metrics[key]).rename(eval_step='step')
     curves.curves(ax, data, hue='N', ordered=True)
     ax.set_ylabel('cross-entropy, nats', fontsize=style.SMALL)
   return fig
@@ -131,7 +137,7 @@ def heads(reading: xr.Dataset):
     reading['induction'].isel(layer=-1),
   )
   for ax, part in zip(axes.flat, parts):
-    curves.curves(ax, by_size(part.max('head')), hue='N', ordered=True)
+    curves.curves(ax, by_name(part.max('head')), hue='N', ordered=True)
     ax.set_ylabel('attention', fontsize=style.SMALL)
   axes[0, 1].set_ylabel('attention over uniform', fontsize=style.SMALL)
   return fig
@@ -141,9 +147,9 @@ def memory(aligned: xr.Dataset, reading: xr.Dataset):
   """Memorisation, and how far shuffling moves predictions, by N."""
   titles = ['random over training chains', 'history shuffled']
   fig, axes = style.grid(1, 2, width=5.2, height=3.4, titles=titles)
-  near = by_size(aligned['memorised']).rename(snapshot='step')
+  near = by_name(aligned['memorised']).rename(snapshot='step')
   ratio = near.sel(chains='random') / near.sel(chains='training')
-  moved = by_size(reading['shuffled'].sel(shuffle='history'))
+  moved = by_name(reading['shuffled'].sel(shuffle='history'))
   for ax, data, label in (
     (axes[0, 0], ratio, 'ratio of nearest KL'),
     (axes[0, 1], moved, 'KL of prediction, nats'),
@@ -155,8 +161,9 @@ def memory(aligned: xr.Dataset, reading: xr.Dataset):
 
 def widths(kl: xr.DataArray, transience: xr.DataArray):
   """KL on fresh chains over training by width, and its rise after the low."""
+  named = kl.assign_coords(width=[f'width {w}' for w in kl['width'].values])
   fig, axes = style.grid(1, 2, width=5.2, height=3.4)
-  curves.curves(axes[0, 0], kl, hue='width', ordered=True)
+  curves.curves(axes[0, 0], named, hue='width', ordered=True)
   axes[0, 0].set_ylabel('KL(model || truth), nats', fontsize=style.SMALL)
   points.by_group(axes[0, 1], transience, label='last over least KL')
   return fig

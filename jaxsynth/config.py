@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -103,6 +103,10 @@ def coerce(value: Any, wanted: Any, where: str) -> Any:
   """The value as the annotated type, where that is a plain one."""
   if isinstance(value, list):
     value = tuple(value)
+  if type(None) in get_args(wanted):  # int | None
+    if value is None:
+      return None
+    (wanted,) = (t for t in get_args(wanted) if t is not type(None))
   if wanted is float and isinstance(value, int) and not isinstance(value, bool):
     return float(value)
   if wanted is int and isinstance(value, float) and value.is_integer():

@@ -97,7 +97,7 @@ def implied_matrix(probabilities: Array) -> Array:
     Matrices [..., reps, k, k].
   """
   *lead, _, k = probabilities.shape
-  return probabilities.reshape(*lead, -1, k, k).mT
+  return probabilities.reshape(*lead, -1, k, k)
 
 
 def predict_aligned(

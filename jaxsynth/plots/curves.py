@@ -5,6 +5,7 @@ it: it shows every seed and assumes no distribution. NaN (a diverged run) is
 left out of the median and range of the steps where it occurs.
 """
 
+import math
 import warnings
 from collections.abc import Sequence
 
@@ -213,6 +214,21 @@ def end_labels(ax: Axes, lines: Sequence[Line2D]) -> None:
       va='center',
       annotation_clip=False,
     )
+
+
+def log_values(ax: Axes) -> None:
+  """A logarithmic value axis with plain numbers, also within one decade."""
+  ax.set_yscale('log')
+  low, high = ax.get_ylim()
+  shown = (1, 2, 3, 5) if high / low < 30 else (1,)
+
+  def text(value: float, _=None) -> str:
+    leading = round(value / 10 ** math.floor(math.log10(value)))
+    return f'{value:g}' if leading in shown else ''
+
+  ax.yaxis.set_major_formatter(FuncFormatter(text))
+  ax.yaxis.set_minor_formatter(FuncFormatter(text))
+  ax.tick_params(axis='y', which='minor', labelsize=style.SMALL)
 
 
 def level(ax: Axes, y: float, label: str) -> Line2D:

@@ -33,14 +33,16 @@ class Task(Protocol):
   def sample(
     self, task_params: PyTree, key: Key, step: Array, batch_size: int
   ) -> Batch:
-    """Draws a training batch. Epochs and curricula are functions of step."""
+    """Draws a training batch.
+
+    The key is this step's own, already folded with it; `step` is there for
+    epochs, curricula and mixtures, which are functions of the step.
+    """
 
   def evals(self, task_params: PyTree, key: Key) -> dict[str, Batch]:
     """Fixed evaluation batches by name: in distribution, held out, ..."""
 
-  def reference(
-    self, task_params: PyTree, batch: Batch
-  ) -> dict[str, Array]:
+  def reference(self, task_params: PyTree, batch: Batch) -> dict[str, Array]:
     """Predictions of the Bayes optimum and the named algorithms.
 
     Returns:

@@ -136,3 +136,12 @@ def test_null_families_are_what_they_say():
   np.testing.assert_allclose(walk.var(0), np.arange(1, NUM + 1), rtol=0.12)
   with pytest.raises(UserError, match="did you mean 'walk'"):
     null_curves.draw(keys[0], STEPS, 'wlak')
+
+
+def test_a_walk_on_a_short_record_is_the_hardest_null():
+  """Two decades of steps: a ramp fills a third of the record. 3.7 % of 4000."""
+  steps = jnp.asarray(np.geomspace(10, 1000, 20), jnp.float32)
+  out = null_curves.false_positive_rate(
+    jax.random.key(8), steps, 'walk', 4 * MANY
+  )
+  assert 0.01 < float(out['rate']) <= 0.05

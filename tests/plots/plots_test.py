@@ -247,3 +247,16 @@ assert 'matplotlib.pyplot' not in sys.modules
   subprocess.run([sys.executable, '-c', code, *paths], check=True)
   a, b = ((tmp_path / n).read_bytes() for n in ('a.png', 'b.png'))
   assert a == b
+
+
+def test_log_values_are_plain_numbers():
+  _, ax = style.figure()
+  ax.plot([0, 1], [0.15, 0.8])
+  curves.log_values(ax)
+  text = ax.yaxis.get_minor_formatter()
+  assert [text(v) for v in (0.2, 0.3, 0.4, 0.5)] == ['0.2', '0.3', '', '0.5']
+  _, ax = style.figure()
+  ax.plot([0, 1], [0.001, 10])
+  curves.log_values(ax)
+  assert ax.yaxis.get_minor_formatter()(0.2) == ''
+  assert ax.yaxis.get_major_formatter()(0.01) == '0.01'

@@ -90,9 +90,7 @@ def test_over_runs(lab, traj):
 
   got = traj.map(drift, 'run', dims={'path': ('gap', 'axis')}, quiet=True)
   assert got['path'].dims == ('run', 'gap', 'axis')
-  np.testing.assert_array_equal(
-    got['path'], np.diff(traj.leaf('x')[:], axis=1)
-  )
+  np.testing.assert_array_equal(got['path'], np.diff(traj.leaf('x')[:], axis=1))
   assert got['sum'].values.tolist() == [int(traj.steps.sum())] * 3
 
 
@@ -139,8 +137,6 @@ def test_context_of_a_supervised_training(tiny):
     return {'loss': -picked.mean(), 'n': ctx.hparams['task.num_chains']}
 
   got = traj.map(loss, quiet=True).sel(step=[0, 6, 12])
-  np.testing.assert_allclose(
-    got['loss'], traj.metrics['fresh/loss'], rtol=1e-5
-  )
+  np.testing.assert_allclose(got['loss'], traj.metrics['fresh/loss'], rtol=1e-5)
   assert got['n'][:, 0].values.tolist() == [2, 2, 4, 4]
   del setup
