@@ -7,7 +7,7 @@
 | smoke    | seconds          | nothing: that everything runs                |
 | quick    | 4 min, two cores | unigram before bigram; retrieval at small N, |
 |          |                  | inference at large N; context length         |
-| standard | 1 h, two cores   | also transience, and what width does to it   |
+| standard | 40 min, two cores| also transience, and what width does to it   |
 | paper    | an accelerator   | the published sizes, over all published N    |
 
 The small presets keep the published process and shrink it: k = 5 states and
@@ -45,7 +45,7 @@ def _small() -> dict:
       'batch_size': 32,
       'snapshots': 'log:24',
       'evals': 'log:24',
-      'call_steps': 250,
+      'call_steps': 50,
     },
     'sweep': {
       'seeds': 4,
@@ -84,11 +84,10 @@ def _standard() -> dict:
   c['task'] |= {'max_chains': 512}
   c['train'] |= {
     'steps': 6000, 'snapshots': 'log:30', 'evals': 'log:30',
-    'call_steps': 500,
   }  # fmt: skip
   sizes = (2, 4, 8, 16, 32, 64, 128, 256, 512)
   c['sweep']['traced'] = {'task': {'num_chains': sizes}}
-  c['measure']['long'] |= {'widths': (16, 32, 64)}
+  c['measure']['long'] |= {'widths': (16, 32)}
   return c
 
 
