@@ -23,7 +23,8 @@ whole history, and reproduce published findings about how networks learn.
 """
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, dict]:
+  """The parser, and the parser of each command by name."""
   top = argparse.ArgumentParser(
     prog='jaxsynth',
     allow_abbrev=False,
@@ -118,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     '  jaxsynth check runs/mine\n\nexits 1 and names each fault found.',
   )
   p.add_argument('workdir', help='of a train or reproduce command')
-  return top
+  return top, commands.choices
 
 
 def _common(p: argparse.ArgumentParser, training: bool = True) -> None:
@@ -148,8 +149,7 @@ def _overrides(rest: Sequence[str], parser: argparse.ArgumentParser) -> list:
   while rest:
     item = rest.pop(0)
     if not item.startswith('--config.'):
-      known = [s for a in parser._actions for s in a.option_strings]
-      raise unknown('option', item.split('=')[0], [*known, '--config.PATH'])
+      raise unknown('option', item.split('=')[0], parser._option_string_actions)
     item = item.removeprefix('--config.')
     if '=' not in item:
       if not rest:
@@ -301,13 +301,13 @@ _COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs the command; returns its exit code."""
-  parser = _parser()
+  parser, commands = _parser()
   args, rest = parser.parse_known_args(argv)
   if args.command is None:
     parser.print_help()
     return 0
   try:
-    args.overrides = _overrides(rest, parser)
+    args.overrides = _overrides(rest, commands[args.command])
     return _COMMANDS[args.command](args)
   except UserError as e:
     print(f'jaxsynth: {e}', file=sys.stderr)

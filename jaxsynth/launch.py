@@ -4,7 +4,6 @@ The command line (`jaxsynth ...`), the absl entry for pods and Colab
 (`python -m jaxsynth.experiments.train`) and a notebook all come through here.
 """
 
-import importlib.util
 import signal
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -38,18 +37,7 @@ def load_config(name: str, overrides: Iterable[str] = ()) -> ConfigDict:
     UserError: no such config, preset or key.
   """
   base, _, preset = name.partition(':')
-  if base.endswith('.py'):
-    path = Path(base)
-    if not path.is_file():
-      raise UserError(f'no config file {base}')
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not hasattr(module, 'get_config'):
-      raise UserError(f'{base} has no function get_config')
-    get = module.get_config
-  else:
-    get = lookup.get(PACKAGE, base, 'get_config', 'config')
+  get = lookup.get(PACKAGE, base, 'get_config', 'config')
   config = build.complete(get(preset) if preset else get())
   for item in overrides:
     path, sign, text = item.partition('=')

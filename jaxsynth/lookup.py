@@ -1,13 +1,17 @@
 """Finding a task, model, config or study by the name of its module.
 
 Nothing is registered: `tasks/my_task.py` that ends in `TASK = MyTask` *is*
-the task `my_task`. A dotted path ('my_package.my_task') names a module
-outside the library, so a user's own task needs no fork.
+the task `my_task`. A dotted path ('my_package.my_task') or the path of a file
+('here/my_task.py') names a module outside the library, so a user's own task
+needs no fork.
 """
 
 import importlib
 import importlib.util
 import pkgutil
+import sys
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from jaxsynth.errors import UserError, unknown
@@ -23,12 +27,29 @@ def names(package: str) -> list[str]:
   )
 
 
+def load_file(path: str) -> ModuleType:
+  """The module in a file of the user's.
+
+  Raises:
+    UserError: there is no such file.
+  """
+  file = Path(path)
+  if not file.is_file():
+    raise UserError(f'no file {path}')
+  spec = importlib.util.spec_from_file_location(file.stem, file)
+  module = importlib.util.module_from_spec(spec)
+  sys.modules.setdefault(spec.name, module)  # dataclasses look themselves up
+  spec.loader.exec_module(module)
+  return module
+
+
 def get(package: str, name: str, constant: str, kind: str = '') -> Any:
   """The `constant` of module `name` in `package`, or at a dotted path.
 
   Args:
     package: where short names are looked up ('jaxsynth.tasks').
-    name: a module name in that package, or a dotted path outside it.
+    name: a module name in that package, or a dotted path or a file
+      outside it.
     constant: the attribute the module must end in ('TASK').
     kind: what it is to the user; the constant in lower case by default.
 
@@ -38,6 +59,8 @@ def get(package: str, name: str, constant: str, kind: str = '') -> Any:
   kind = kind or constant.lower()
   if not isinstance(name, str):
     raise UserError(f'{kind}.name must be a string, got {name!r}')
+  if name.endswith('.py'):
+    return _constant(load_file(name), constant)
   if '.' in name:
     target = name
     try:
@@ -51,7 +74,10 @@ def get(package: str, name: str, constant: str, kind: str = '') -> Any:
     if name not in known:
       raise unknown(kind, name, known)
     target = f'{package}.{name}'
-  module = importlib.import_module(target)
+  return _constant(importlib.import_module(target), constant)
+
+
+def _constant(module: ModuleType, constant: str) -> Any:
   if not hasattr(module, constant):
-    raise UserError(f'{target} does not end in `{constant} = ...`')
+    raise UserError(f'{module.__name__} does not define {constant}')
   return getattr(module, constant)

@@ -104,7 +104,7 @@ def test_analyze_writes_netcdf(trained, tmp_path, capsys):
     (['reproduce', 'markov_mixtur'], "did you mean 'markov_mixture'"),
     (['reproduce', 'markov_mixture', '--preset=quik'], "'quick'"),
     (['train', '--config=markov_mixtur'], "did you mean 'markov_mixture'"),
-    (['train', '--config=nowhere/config.py'], 'no config file'),
+    (['train', '--config=nowhere/config.py'], 'no file nowhere/config.py'),
     (['train', '--config.optimizer.peak_l=1'], "'optimizer.peak_lr'"),
     (['train', '--config.optimiser.peak_lr=1'], "'optimizer'"),
     (['train', '--config.task.name=markov'], "'markov_mixture'"),
