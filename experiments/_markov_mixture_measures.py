@@ -21,7 +21,7 @@ ALGORITHMS = ('uni_ret', 'uni_inf', 'bi_ret', 'bi_inf')
 # The uniform prediction competes too: an untrained model is near it, and near
 # a unigram predictor only because that is near it as well.
 CANDIDATES = (*ALGORITHMS, 'uniform')
-EM_STEPS = 60
+EM_STEPS = 1000
 SHUFFLES = ('all', 'history', 'recent')
 RESULTS = ('competition', 'aligned', 'reading', 'metrics')
 
@@ -40,9 +40,10 @@ def competition(task):
 
   Returns:
     fn(params, ctx) over 'run' -> kl_to [K, S, G, A], kl_from [K, S, G, A],
-    weights [K, S, 4], weights_kl [K, S]: divergences in nats of the model to
-    and from each candidate A in each band G of context lengths of each set S,
-    and the interpolation of the four algorithms in the last two bands.
+    weights [K, S, 4], weights_kl, weights_gap [K, S]: divergences in nats of
+    the model to and from each candidate A in each band G of context lengths of
+    each set S; the interpolation of the four algorithms in the last two bands,
+    its own divergence, and a bound on what more updates would gain.
   """
   k, length = task.num_states, task.seq_len - 1
   spans = bands(length)
@@ -74,6 +75,7 @@ def competition(task):
           'kl_from': share @ kl['algorithm_to_model'],
           'weights': blend['weights'],
           'weights_kl': blend['kl'],
+          'weights_gap': blend['gap'],
         }
 
       return jax.lax.map(snapshot, params)
@@ -207,6 +209,7 @@ def measure(
         'kl_from': cells,
         'weights': ('snapshot', 'set', 'blended'),
         'weights_kl': ('snapshot', 'set'),
+        'weights_gap': ('snapshot', 'set'),
       },
       coords=named
       | {

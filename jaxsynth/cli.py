@@ -1,12 +1,11 @@
 """The `jaxsynth` command."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from jaxsynth.errors import UserError
+from jaxsynth import commands
+from jaxsynth.errors import UserError, unknown
 
 _PRESETS = 'smoke, quick, standard or paper'
 
@@ -32,10 +31,10 @@ def _parser() -> tuple[argparse.ArgumentParser, dict]:
     formatter_class=argparse.RawDescriptionHelpFormatter,
     epilog='`jaxsynth COMMAND --help` explains a command by example.',
   )
-  commands = top.add_subparsers(dest='command', metavar='COMMAND')
+  parsers = top.add_subparsers(dest='command', metavar='COMMAND')
 
   def command(name: str, summary: str, example: str) -> argparse.ArgumentParser:
-    return commands.add_parser(
+    return parsers.add_parser(
       name,
       help=summary,
       description=summary,
@@ -119,7 +118,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict]:
     '  jaxsynth check runs/mine\n\nexits 1 and names each fault found.',
   )
   p.add_argument('workdir', help='of a train or reproduce command')
-  return top, commands.choices
+  return top, parsers.choices
 
 
 def _common(p: argparse.ArgumentParser, training: bool = True) -> None:
@@ -143,8 +142,6 @@ def _common(p: argparse.ArgumentParser, training: bool = True) -> None:
 
 def _overrides(rest: Sequence[str], parser: argparse.ArgumentParser) -> list:
   """What is left of the command line as config overrides."""
-  from jaxsynth.errors import unknown
-
   out, rest = [], list(rest)
   while rest:
     item = rest.pop(0)
@@ -159,155 +156,26 @@ def _overrides(rest: Sequence[str], parser: argparse.ArgumentParser) -> list:
   return out
 
 
-def _list(args) -> int:
-  from jaxsynth import catalogue
-
-  print(
-    json.dumps(catalogue.everything(), indent=1)
-    if args.json
-    else catalogue.text()
-  )
-  return 0
-
-
-def _reproduce(args) -> int:
-  from jaxsynth import launch
-  from jaxsynth.studies import reproduce, verdict
-
-  workdir = Path(args.workdir or f'runs/{args.study}-{args.preset}')
-  with launch.Stopper() as stopping:
-    result = reproduce.reproduce(
-      args.study,
-      args.preset,
-      workdir,
-      [*launch.seed_overrides(args.seeds), *args.overrides],
-      stopping=stopping,
-      allow=args.allow,
-      say=_say,
-      quiet=args.quiet,
-    )
-  verdict.show(result, workdir)
-  return 0 if result['passed'] else launch.EXIT_FAILED
-
-
-def _train(args) -> int:
-  from jaxsynth import launch
-
-  overrides = [*launch.seed_overrides(args.seeds), *args.overrides]
-  config = launch.load_config(args.config, overrides)
-  with launch.Stopper() as stopping:
-    groups = launch.train(
-      config,
-      Path(args.workdir),
-      tensorboard_log=args.tensorboard,
-      stopping=stopping,
-      allow=args.allow,
-      say=_say,
-      quiet=args.quiet,
-    )
-  for label, traj in groups.items():
-    print(f'{traj.folder}: {len(traj.runs)} runs, {len(traj.steps)} snapshots')
-    if label == '' and traj.runs['diverged_at'].notna().any():
-      print(traj.runs.to_string())
-  return 0
-
-
-def _plan(args) -> int:
-  from jaxsynth import build, estimate, launch
-  from jaxsynth.train import layout
-
-  overrides = [*launch.seed_overrides(args.seeds), *args.overrides]
-  config = launch.load_config(args.config, overrides)
-  groups = build.groups(config)
-  layout.configure()
-  plans = {label: estimate.measure(setup) for label, setup in groups.items()}
-  if args.json:
-    print(json.dumps({'groups': plans, 'compiles': len(groups)}, indent=1))
-    return 0
-  print(launch.say_groups(groups))
-  for label, plan in plans.items():
-    if label:
-      print(f'\n{label}')
-    for line in estimate.lines(plan):
-      print(line)
-  return 0
-
-
-def _analyze(args) -> int:
-  from jaxsynth import catalogue
-  from jaxsynth.train import layout
-
-  fn = catalogue.analysis(args.analysis, args.arguments)
-  folders = catalogue.trajectories(Path(args.workdir))
-  layout.configure()
-  from jaxsynth import stage
-
-  for folder in folders:
-    data = stage.open_trajectory(folder).map(fn, title=args.analysis)
-    print(data)
-    if args.output:
-      name = Path(args.output)
-      if len(folders) > 1:
-        name = name.with_stem(f'{name.stem}-{folder.name}')
-      if name.exists():
-        raise UserError(f'{name} exists: choose another --output')
-      data.to_netcdf(name, engine='h5netcdf')
-      print(f'written to {name}')
-  return 0
-
-
-def _report(args) -> int:
-  from jaxsynth.studies import verdict
-  from jaxsynth.trajectory import manifest
-
-  workdir = Path(args.workdir)
-  path = workdir / 'verdict.json'
-  if not path.exists():
-    raise UserError(f'{workdir} holds no verdict: run `jaxsynth reproduce`')
-  verdict.show(manifest.load_json(path), workdir)
-  return 0
-
-
-def _check(args) -> int:
-  from jaxsynth import catalogue
-  from jaxsynth.trajectory import check
-
-  bad = 0
-  for folder in catalogue.trajectories(Path(args.workdir)):
-    result = check.check(folder)
-    print(f'{folder}: {result.summary}')
-    for fault in result.faults:
-      print(f'  fault: {fault}')
-    for warning in result.warnings:
-      print(f'  warning: {warning}')
-    bad += len(result.faults)
-  return 1 if bad else 0
-
-
-def _say(line: str) -> None:
-  print(line, file=sys.stderr, flush=True)
-
-
 _COMMANDS = {
-  'list': _list,
-  'reproduce': _reproduce,
-  'train': _train,
-  'plan': _plan,
-  'analyze': _analyze,
-  'report': _report,
-  'check': _check,
+  'list': commands.list_everything,
+  'reproduce': commands.reproduce,
+  'train': commands.train,
+  'plan': commands.plan,
+  'analyze': commands.analyze,
+  'report': commands.report,
+  'check': commands.check,
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs the command; returns its exit code."""
-  parser, commands = _parser()
+  parser, parsers = _parser()
   args, rest = parser.parse_known_args(argv)
   if args.command is None:
     parser.print_help()
     return 0
   try:
-    args.overrides = _overrides(rest, commands[args.command])
+    args.overrides = _overrides(rest, parsers[args.command])
     return _COMMANDS[args.command](args)
   except UserError as e:
     print(f'jaxsynth: {e}', file=sys.stderr)

@@ -10,6 +10,7 @@ _READING = (
   'analysis',
   'catalogue.py',
   'cli.py',
+  'commands.py',
   'estimate.py',
   'plots',
   'studies',

@@ -13,6 +13,24 @@ a, s, w drawn anew for each curve):
 with a ~ U(0.1, 2), s log-uniform over the steps, w log-uniform in
 [1e-3, 0.3]. None of the models in `detection` contains the last family.
 
+Measured false positives per cent, 4000 curves each, on a seed that the margin
+was not calibrated with (n log-spaced snapshots, first to last step):
+
+  n, steps         white  ar_half  ar_strong  walk  power_law  two_laws
+  12, 1 to 1e4      0.1     0.4       0.6      0.2     0.1        0.1
+  16, 10 to 2e3     0.0     0.8       2.2      2.3     0.1        1.2
+  20, 10 to 1e3     0.0     1.1       3.7      3.7     0.1        1.4
+  25, 1 to 1e4      0.0     0.4       1.4      1.0     0.1        1.0
+  50, 1 to 1e5      0.0     0.1       0.2      0.5     0.0        0.2
+
+What is found of transitions planted in white noise, per cent of 1000, by
+width in log(1 + step) and height over the noise's standard deviation:
+
+  n, steps         step: 5   10   30    0.8: 5   10   30    1.5: 5   10   30
+  16, 10 to 2e3         42   98  100        10   62  100         1   11   83
+  25, 1 to 1e4          60  100  100        20   87  100         4   33  100
+  50, 1 to 1e5          92  100  100        52   99  100        13   75  100
+
 Source: our choice of what a training curve does when nothing happens.
 """
 

@@ -54,8 +54,8 @@ def rise(
   """How a curve goes from one level to another: half-rise and sharpness.
 
   The half-rise is the first crossing of (low + high) / 2; the tenth is the
-  last snapshot interval before it that crosses 10 % of the way, the ninetieth
-  the first from there on that crosses 90 %.
+  last crossing of 10 % of the way before it, the ninetieth the first crossing
+  of 90 %.
 
   Args:
     curve: [K].
@@ -78,7 +78,7 @@ def rise(
 
   below_K = (way_K < 0.1) & (index_K < half)
   tenth = jnp.where(below_K.any(), len(curve) - below_K[::-1].argmax(), 0)
-  above_K = (way_K >= 0.9) & (index_K >= half)
+  above_K = way_K >= 0.9  # none before the half
   start = _interval(way_K, steps, 0.1, tenth, never)['at']
   end = _interval(way_K, steps, 0.9, above_K.argmax(), never | ~above_K.any())[
     'at'

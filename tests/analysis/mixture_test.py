@@ -105,6 +105,22 @@ def test_the_objective_never_rises_and_the_gap_bounds_what_is_left(
   np.testing.assert_allclose(trace['weights'].sum(-1), 1.0, rtol=1e-5)
 
 
+@pytest.mark.parametrize('num_steps', [0, 1, 2])
+def test_updates_and_gap_equal_the_formulas(model, algorithms, num_steps):
+  """The gap against log max_a g_a, the weights against w_a <- w_a g_a."""
+  p, q = np.float64(model), np.float64(algorithms)
+
+  def gains(w):
+    return (p * q / np.einsum('a,acv->cv', w, q)).sum(-1).mean(-1)
+
+  w = np.full(A, 1 / A)
+  for _ in range(num_steps):
+    w = w * gains(w)
+  out = weigh(model, algorithms, num_steps)
+  np.testing.assert_allclose(out['weights'], w, rtol=1e-4)
+  np.testing.assert_allclose(out['gap'], np.log(gains(w).max()), rtol=1e-3)
+
+
 def test_zeros_in_the_model_and_the_algorithms_are_harmless():
   model = jnp.eye(V)
   algorithms = jnp.stack([jnp.eye(V), jnp.roll(jnp.eye(V), 1, 0)])

@@ -47,6 +47,11 @@ def test_the_estimate_is_linear_in_log_one_plus_step():
     np.testing.assert_allclose(out['at'], step, rtol=1e-4)
 
 
+def test_what_is_there_at_the_first_snapshot_came_after_step_zero():
+  out = floats(onset(np.ones(NUM), STEPS + 10, 1.0))
+  assert out == {'before': 0.0, 'after': 10, 'at': 10.0, 'censored': False}
+
+
 def test_a_curve_that_diverges_first_is_censored():
   curve = np.where(np.arange(NUM) < 6, 0.0, np.nan)
   out = floats(onset(curve, STEPS, 1.0))
@@ -70,9 +75,9 @@ def test_rise_of_a_ramp_in_log_steps(sign):
 
 
 def test_rise_looks_for_its_ends_on_either_side_of_the_half():
-  """An early bump above 10 % and a late dip below 90 % do not count."""
+  """An early bump over 10 %, a late dip and a return to 0 do not count."""
   curve = np.zeros(NUM)
-  curve[3], curve[9:], curve[11] = 0.2, 1.0, 0.8
+  curve[3], curve[9:14], curve[11] = 0.2, 1.0, 0.8
   out = floats(rise(curve, STEPS, 0.0, 1.0))
   assert (out['before'], out['after']) == (STEPS[8], STEPS[9])
   assert STEPS[8] <= out['tenth'] <= out['half'] <= out['ninetieth'] <= STEPS[9]

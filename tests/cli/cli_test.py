@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -54,8 +55,19 @@ def test_list_json(capsys):
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
   workdir = tmp_path_factory.mktemp('cli') / 'run'
-  assert train(workdir) == 0
+  assert train(workdir, '--tensorboard') == 0
   return workdir
+
+
+def test_tensorboard_shows_losses_of_every_run(trained):
+  (events,) = (trained / 'tensorboard' / 'train').glob('events.*')
+  data = events.read_bytes()
+  for tag in (
+    b'train/loss/median',
+    b'train/loss/run_1',
+    b'eval/fresh/loss/max',
+  ):
+    assert tag in data
 
 
 def test_train_check_and_continue(trained, capsys):
@@ -195,6 +207,30 @@ def test_plan_before_anything_starts(capsys, tmp_path, monkeypatch):
   assert group['runs'] == 6  # 3 seeds x 2 sizes
   assert group['disk_bytes'] == group['parameters'] * 4 * 6 * group['snapshots']
   assert list(tmp_path.iterdir()) == []
+
+
+def test_sigterm_saves_and_asks_to_be_restarted(tmp_path):
+  """SIGTERM leaves a checkpoint, exit code 75, and how to continue."""
+  workdir = tmp_path / 'run'
+  command = [sys.executable, '-m', 'jaxsynth.cli', 'train', *TINY[1:]]
+  command += ['--config=markov_mixture:smoke', f'--workdir={workdir}']
+  process = subprocess.Popen(
+    [*command, '--config.train.steps=100000'],
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  committed = workdir / 'stages' / 'train' / 'segments'
+  for _ in range(600):
+    if list(committed.glob('*.json')) or process.poll() is not None:
+      break
+    time.sleep(0.1)
+  process.send_signal(signal.SIGTERM)
+  _, err = process.communicate(timeout=60)
+  assert process.returncode == 75, err
+  assert 'run the same command again' in err
+  assert cli.main(['check', str(workdir)]) == 0
+  checkpoints = (committed.parent / 'checkpoints').glob('*.json')
+  assert max(int(p.stem) for p in checkpoints) > 0
 
 
 def test_absl_entry_is_the_same_training(trained, tmp_path):

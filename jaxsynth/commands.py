@@ -1,0 +1,150 @@
+"""What each command does with its arguments; returns its exit code.
+
+Heavy modules are imported where they are used, so that `--help` and mistakes
+answer at once.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from jaxsynth.errors import UserError
+
+
+def list_everything(args: argparse.Namespace) -> int:
+  """Lists studies, tasks, models, configs and analyses."""
+  from jaxsynth import catalogue
+
+  print(
+    json.dumps(catalogue.everything(), indent=1)
+    if args.json
+    else catalogue.text()
+  )
+  return 0
+
+
+def reproduce(args: argparse.Namespace) -> int:
+  """Runs a study to its verdict; 1 if a gated claim failed."""
+  from jaxsynth import launch
+  from jaxsynth.studies import reproduce as studies
+  from jaxsynth.studies import verdict
+
+  workdir = Path(args.workdir or f'runs/{args.study}-{args.preset}')
+  with launch.Stopper() as stopping:
+    result = studies.reproduce(
+      args.study,
+      args.preset,
+      workdir,
+      [*launch.seed_overrides(args.seeds), *args.overrides],
+      stopping=stopping,
+      allow=args.allow,
+      say=say,
+      quiet=args.quiet,
+    )
+  verdict.show(result, workdir)
+  return 0 if result['passed'] else launch.EXIT_FAILED
+
+
+def train(args: argparse.Namespace) -> int:
+  """Trains a config."""
+  from jaxsynth import launch
+
+  overrides = [*launch.seed_overrides(args.seeds), *args.overrides]
+  config = launch.load_config(args.config, overrides)
+  with launch.Stopper() as stopping:
+    groups = launch.train(
+      config,
+      Path(args.workdir),
+      tensorboard_log=args.tensorboard,
+      stopping=stopping,
+      allow=args.allow,
+      say=say,
+      quiet=args.quiet,
+    )
+  for label, traj in groups.items():
+    print(f'{traj.folder}: {len(traj.runs)} runs, {len(traj.steps)} snapshots')
+    if label == '' and traj.runs['diverged_at'].notna().any():
+      print(traj.runs.to_string())
+  return 0
+
+
+def plan(args: argparse.Namespace) -> int:
+  """Says what a training would take."""
+  from jaxsynth import build, estimate, launch
+  from jaxsynth.train import layout
+
+  overrides = [*launch.seed_overrides(args.seeds), *args.overrides]
+  config = launch.load_config(args.config, overrides)
+  groups = build.groups(config)
+  layout.configure()
+  plans = {label: estimate.measure(setup) for label, setup in groups.items()}
+  if args.json:
+    print(json.dumps({'groups': plans, 'compiles': len(groups)}, indent=1))
+    return 0
+  print(launch.say_groups(groups))
+  for label, estimated in plans.items():
+    if label:
+      print(f'\n{label}')
+    for line in estimate.lines(estimated):
+      print(line)
+  return 0
+
+
+def analyze(args: argparse.Namespace) -> int:
+  """Maps an analysis over trajectories."""
+  from jaxsynth import catalogue
+  from jaxsynth.train import layout
+
+  fn = catalogue.analysis(args.analysis, args.arguments)
+  folders = catalogue.trajectories(Path(args.workdir))
+  layout.configure()
+  from jaxsynth import stage
+
+  for folder in folders:
+    data = stage.open_trajectory(folder).map(fn, title=args.analysis)
+    print(data)
+    if args.output:
+      name = Path(args.output)
+      if len(folders) > 1:
+        name = name.with_stem(f'{name.stem}-{folder.name}')
+      if name.exists():
+        raise UserError(f'{name} exists: choose another --output')
+      data.to_netcdf(name, engine='h5netcdf')
+      print(f'written to {name}')
+  return 0
+
+
+def report(args: argparse.Namespace) -> int:
+  """Prints a verdict that was reached before."""
+  from jaxsynth.studies import verdict
+  from jaxsynth.trajectory import manifest
+
+  workdir = Path(args.workdir)
+  path = workdir / 'verdict.json'
+  if not path.exists():
+    raise UserError(f'{workdir} holds no verdict: run `jaxsynth reproduce`')
+  verdict.show(manifest.load_json(path), workdir)
+  return 0
+
+
+def check(args: argparse.Namespace) -> int:
+  """Checks trajectories; 1 if there is a fault."""
+  from jaxsynth import catalogue
+  from jaxsynth.trajectory import check as checking
+
+  bad = 0
+  for folder in catalogue.trajectories(Path(args.workdir)):
+    result = checking.check(folder)
+    print(f'{folder}: {result.summary}')
+    for fault in result.faults:
+      print(f'  fault: {fault}')
+    for warning in result.warnings:
+      print(f'  warning: {warning}')
+    bad += len(result.faults)
+  return 1 if bad else 0
+
+
+def say(line: str) -> None:
+  """Progress goes to standard error, results to standard output."""
+  print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,63 @@
+"""The options of a training that are not task, model, optimizer or sweep."""
+
+import dataclasses
+from typing import Any
+
+from jaxsynth.errors import UserError, unknown
+from jaxsynth.train import layout as layouts
+from jaxsynth.train.supervised import LOSSES
+from jaxsynth.trajectory import plan
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+  """How long to train, on how much, and what to keep.
+
+  Attributes:
+    steps: updates in all.
+    batch_size: examples per update.
+    loss: 'cross_entropy' or 'mse'.
+    snapshots: plan of the steps kept for analysis (see trajectory.plan).
+    evals: plan of the steps measured on the fixed evaluation batches.
+    branches: plan of the steps whose full state is kept for later stages.
+    call_steps: most steps in one jitted call: about two seconds' worth.
+    checkpoint_calls: calls between two checkpoints to resume from.
+  """
+
+  steps: int = 1000
+  batch_size: int = 32
+  loss: str = 'cross_entropy'
+  snapshots: Any = 'log:50'
+  evals: Any = 'log:50'
+  branches: Any = ()
+  call_steps: int = 100
+  checkpoint_calls: int = 20
+
+  def __post_init__(self):
+    for field in ('steps', 'batch_size', 'call_steps', 'checkpoint_calls'):
+      if getattr(self, field) < (0 if field == 'steps' else 1):
+        raise UserError(
+          f'train.{field} must be positive, got {getattr(self, field)}'
+        )
+    if self.loss not in LOSSES:
+      raise unknown('loss', self.loss, LOSSES)
+    for field in ('snapshots', 'evals', 'branches'):
+      plan.steps_of(getattr(self, field), self.steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayoutOptions:
+  """See `train.layout.choose`."""
+
+  mode: str = 'auto'
+  block: int = 0
+  microbatches: int = 1
+
+  def __post_init__(self):
+    if self.mode not in layouts.MODES:
+      raise unknown('layout', self.mode, layouts.MODES)
+    if self.block < 0 or self.microbatches < 1:
+      raise UserError(
+        'layout.block must be >= 0 and layout.microbatches >= 1, got '
+        f'{self.block} and {self.microbatches}'
+      )
