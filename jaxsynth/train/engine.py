@@ -162,22 +162,15 @@ def build(
       **jit_options,
     )
 
-  def per_run(fn: Callable, axes: tuple) -> Callable:
-    """fn over the runs of one device: vmapped, or the single one it has."""
-    if layout.mode == 'vmap':
-      return jax.vmap(fn, in_axes=axes)
-    squeeze = lambda x: jax.tree.map(lambda leaf: leaf[0], x)
-    return lambda *args: jax.tree.map(
-      lambda leaf: jnp.asarray(leaf)[None],
-      fn(*(x if a is None else squeeze(x) for x, a in zip(args, axes))),
-    )
-
+  # What runs once goes through the runs one by one in either layout: the same
+  # constants and the same initialisation, bit for bit.
   def init(run, constants, parent):
-    start = lambda run, constants, parent: program.init(
-      run._replace(constants=constants, parent=parent)
-    )
-    axes = (0, const_axis, 0)
-    return per_run(start, axes)(run, constants, parent)
+    def start(row):
+      run, own, parent = row
+      own = constants if shared else own
+      return program.init(run._replace(constants=own, parent=parent))
+
+    return lax.map(start, (run, None if shared else constants, parent))
 
   def call(run, constants, state, cut):
     if layout.mode == 'vmap':
@@ -214,7 +207,7 @@ def build(
       out_shardings=NamedSharding(mesh, _ALL),
     )
   else:
-    constants = sharded(per_run(program.constants, (0,)), (_RUN,))
+    constants = sharded(lambda run: lax.map(program.constants, run), (_RUN,))
   return Engine(
     constants=constants,
     init=sharded(init, (_RUN, const_spec, _RUN)),
