@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from jaxsynth import cli, stage
+from jaxsynth import cli, lookup, stage
 
 README = (Path(__file__).parents[1] / 'README.md').read_text(encoding='utf-8')
 
@@ -28,3 +28,11 @@ def test_a_task_is_one_file_and_one_config(tmp_path, monkeypatch):
   reading = reading.replace("['fresh']", "['held_out']")
   exec(compile(reading, 'README.md', 'exec'), scope)
   assert scope['traj'].map(scope['logit_norm'])['norm'].dims == ('run', 'step')
+
+
+def test_results_in_readme_are_those_on_disk():
+  """README's numbers are the committed verdicts, not somebody's memory."""
+  path = Path(__file__).parents[1] / 'docs' / 'results' / 'update_readme.py'
+  update = lookup.load_file(str(path))
+  assert update.results()
+  assert update.updated(README) == README

@@ -27,6 +27,8 @@ from jaxsynth.trajectory import manifest, store
 from jaxsynth.types import PyTree
 
 KEEP_CHECKPOINTS = 2
+# Parts of an index a user may decide to continue under another of.
+ALLOWABLE = ('layout', 'source_digest')
 
 
 class NonDeterminismError(Exception):
@@ -111,15 +113,21 @@ class Writer:
     old = manifest.load_json(path)
     notes = old.pop('resumed_under', [])
     found = differences(old, new)
-    allowed = [d for d in found if d.split(':')[0].split('.')[0] in allow]
+    part = lambda difference: difference.split(':')[0].split('.')[0]
+    allowed = [d for d in found if part(d) in allow]
     differing = [d for d in found if d not in allowed]
     if differing:
       self._lock.close()
       shown = '; '.join(differing[:3])
       more = f' (+{len(differing) - 3} more)' if len(differing) > 3 else ''
+      parts = sorted({part(d) for d in differing})
+      way = 'choose another workdir'
+      if set(parts) <= set(ALLOWABLE):
+        flags = ' '.join(f'--allow {name}' for name in parts)
+        way += f', or continue all the same with {flags}'
       raise UserError(
         f'{self.folder} holds another training, nothing was changed: '
-        f'{shown}{more}; choose another workdir'
+        f'{shown}{more}; {way}'
       )
     if allowed and allowed not in notes:
       notes = [*notes, allowed]
