@@ -164,12 +164,12 @@ def test_a_failed_save_is_reported_at_the_next(tmp_path, monkeypatch):
 
 def test_another_source_names_the_flag_that_continues(lab, tmp_path):
   runs = lab.specs(1)
-  with Writer(tmp_path / 't', lab.index(runs, source_digest='a')):
+  with writer.Writer(tmp_path / 't', lab.index(runs, source_digest='a')):
     pass
   changed = lab.index(runs, source_digest='b')
   with pytest.raises(UserError, match='--allow source_digest'):
-    Writer(tmp_path / 't', changed)
-  with pytest.raises(UserError, match='workdir$'):
-    Writer(tmp_path / 't', lab.index(lab.specs(2), source_digest='a'))
-  with Writer(tmp_path / 't', changed, allow=('source_digest',)):
+    writer.Writer(tmp_path / 't', changed)
+  with pytest.raises(UserError, match=r'another workdir$'):
+    writer.Writer(tmp_path / 't', lab.index(lab.specs(2), source_digest='a'))
+  with writer.Writer(tmp_path / 't', changed, allow=('source_digest',)):
     pass
