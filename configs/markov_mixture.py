@@ -5,9 +5,9 @@
 | preset   | time             | what it decides                              |
 |----------|------------------|----------------------------------------------|
 | smoke    | seconds          | nothing: that everything runs                |
-| quick    | 4 min, two cores | unigram before bigram; retrieval at small N, |
+| quick    | 5 min, two cores | unigram before bigram; retrieval at small N, |
 |          |                  | inference at large N; context length         |
-| standard | 40 min, two cores| also transience, and what width does to it   |
+| standard | 1 h, two cores   | also transience, and what width does to it   |
 | paper    | an accelerator   | the published sizes, over all published N    |
 
 The small presets keep the published process and shrink it: k = 5 states and

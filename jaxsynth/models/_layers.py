@@ -1,8 +1,8 @@
 """Dense layers and embeddings, and the one place that picks their kernels.
 
-All products run on two axes, [B*T, D] @ [D, F]: on a CPU a product over
-[B, T, D] operands was measured up to 3.7 times slower than the flattened
-one. Reshapes cost nothing, so shapes outside stay [B, T, D].
+All products run on two axes, [B*T, D] @ [D, F]: a CPU can be much slower at
+a product over [B, T, D] operands than at the flattened one. Reshapes cost
+nothing, so shapes outside stay [B, T, D].
 
 Everything here computes the same function on every backend, up to rounding.
 """
@@ -70,11 +70,11 @@ def choose(fast: bool) -> Kernels:
   """
   if not fast:
     return PLAIN
-  # The choice per backend, all of it. Measured on two CPU cores (AVX-512),
-  # float32, whole training steps: the hand-written attention gradient gains
-  # 9 to 29 %, the re-ordered weight gradient 6 to 9 %, one-hot embedding is
-  # no worse for 10 tokens and loses 10 % at 676. Elsewhere attention is the
-  # vendor's (not measured here), and a one-hot product would round the
+  # The choice per backend, all of it. On a CPU the hand-written attention
+  # gradient and the re-ordered weight gradient made a prototype's training
+  # steps faster, and one-hot embedding did for small vocabularies only; no
+  # benchmark of this library repeats that measurement yet. Elsewhere attention
+  # is the vendor's (not measured), and a one-hot product would round the
   # embedding to the accelerator's product precision.
   if jax.default_backend() == 'cpu':
     return Kernels(_attention.blockwise, _product_own_gradient, one_hot=64)

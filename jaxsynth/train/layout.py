@@ -5,9 +5,10 @@ Two ways to advance many runs:
   map    one run per device at a time, time inside: a run stays in cache.
   vmap   a block of runs per device at once: small products become large ones.
 
-Measured on two CPU cores (docs/benchmarks): `map` with one single-threaded
-host device per core is the fastest, and batched small products reach a third
-of the plain rate; an accelerator wants the opposite. `auto` encodes just that
+A CPU is slow at batched small products, and `map` with one single-threaded
+host device per core was the fastest layout of a prototype there; an
+accelerator is expected to want the opposite. No benchmark of this library
+repeats the measurement yet, on either. `auto` encodes just that
 and reads the backend and the device count, never the number of runs: runs go
 in blocks of one fixed size, so adding a run changes no other.
 

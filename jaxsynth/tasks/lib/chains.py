@@ -10,7 +10,7 @@ and every law is sampled by inverting its cumulative distribution F at a
 uniform number u: the outcome is how many of the k - 1 inner values of F are
 at most u. The uniforms are drawn ahead, so one step of the scan over time is
 one gather and k - 1 comparisons per sequence (a categorical draw inside the
-scan is ten times slower). Comparisons do not round: equal tables and keys
+scan costs far more). Comparisons do not round: equal tables and keys
 give equal tokens, compiled or not, batched or not.
 
 Shapes: N chains, k states, B sequences, T tokens, R repetitions.
