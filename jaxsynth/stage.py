@@ -80,7 +80,7 @@ def schedule_of(
 
 def layout_of(setup: build.Setup) -> layouts.Layout:
   o = setup.layout
-  return layouts.choose(o.mode, o.block, o.microbatches)
+  return layouts.choose(o.mode, o.block, setup.microbatches)
 
 
 def _match(parent: Parent, specs: list[sweep.RunSpec]) -> list[int]:

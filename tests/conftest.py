@@ -41,8 +41,14 @@ def _toy_init(run):
   return {'x': x, 'speed': jnp.zeros(5), 'count': jnp.int32(0)}
 
 
+def _toy_draw(run, t):
+  """Exact numbers, the same bits however many steps are drawn at once."""
+  key = rng.at(rng.stream(run.seeds, 'data'), t)
+  return jax.random.randint(key, (5,), -16, 17) / 8
+
+
 def _toy_step(run, state, t):
-  noise = jax.random.normal(rng.at(rng.stream(run.seeds, 'data'), t), (5,))
+  noise = _toy_draw(run, t) if run.drawn is None else run.drawn
   x, a = state['x'], run.constants['a']
   speed = 0.9 * state['speed'] + jnp.tanh(a @ x + 0.1 * noise)
   new = {
@@ -69,6 +75,7 @@ TOY = Program(
   evaluate=_toy_evaluate,
   constants=_toy_constants,
   constant_streams=('task',),
+  draw=_toy_draw,
 )
 
 

@@ -47,17 +47,24 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class LayoutOptions:
-  """See `train.layout.choose`."""
+  """How the work is laid out; it changes speed, memory and the last bits.
+
+  Attributes:
+    mode: 'map', 'vmap' or 'auto', see `train.layout`.
+    block: runs in a call over all devices, see `train.layout.choose`.
+    microbatches: parts a training batch is cut into; 0 for the number that
+      suits the backend, see `train.layout.microbatches`.
+  """
 
   mode: str = 'auto'
   block: int = 0
-  microbatches: int = 1
+  microbatches: int = 0
 
   def __post_init__(self):
     if self.mode not in layouts.MODES:
       raise unknown('layout', self.mode, layouts.MODES)
-    if self.block < 0 or self.microbatches < 1:
+    if self.block < 0 or self.microbatches < 0:
       raise UserError(
-        'layout.block must be >= 0 and layout.microbatches >= 1, got '
+        'layout.block and layout.microbatches must not be negative, got '
         f'{self.block} and {self.microbatches}'
       )
