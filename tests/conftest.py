@@ -44,7 +44,7 @@ def _toy_init(run):
 def _toy_draw(run, t):
   """Exact numbers, the same bits however many steps are drawn at once."""
   key = rng.at(rng.stream(run.seeds, 'data'), t)
-  return jax.random.randint(key, (5,), -16, 17) / 8
+  return jax.random.randint(key, (5,), -(2**22), 2**22) / 2**20
 
 
 def _toy_step(run, state, t):
