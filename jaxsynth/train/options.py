@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from jaxsynth.errors import UserError, unknown
+from jaxsynth.train import keeping
 from jaxsynth.train import layout as layouts
 from jaxsynth.train.supervised import LOSSES
 from jaxsynth.trajectory import plan
@@ -20,6 +21,10 @@ class Training:
     snapshots: plan of the steps kept for analysis (see trajectory.plan).
     evals: plan of the steps measured on the fixed evaluation batches.
     branches: plan of the steps whose full state is kept for later stages.
+    snapshot_dtype: 'float32' keeps snapshots as they are, 'bfloat16' rounds
+      their floats: half the bytes. Full states are never rounded.
+    snapshot_leaves: patterns of the leaves a snapshot keeps, e.g.
+      ('blocks_0.attn.*', 'unembed.kernel').
     call_steps: most steps in one jitted call: about two seconds' worth.
     checkpoint_calls: calls between two checkpoints to resume from.
   """
@@ -30,6 +35,8 @@ class Training:
   snapshots: Any = 'log:50'
   evals: Any = 'log:50'
   branches: Any = ()
+  snapshot_dtype: str = 'float32'
+  snapshot_leaves: Any = ('*',)
   call_steps: int = 100
   checkpoint_calls: int = 20
 
@@ -41,6 +48,7 @@ class Training:
         )
     if self.loss not in LOSSES:
       raise unknown('loss', self.loss, LOSSES)
+    keeping.check_options(self.snapshot_dtype, self.snapshot_leaves)
     for field in ('snapshots', 'evals', 'branches'):
       plan.steps_of(getattr(self, field), self.steps)
 
