@@ -5,16 +5,17 @@
   FOLDER/checkpoints/STEP      the full state to resume from, latest two
   FOLDER/branches/STEP         full states kept for ever
 
-each save with its manifest beside it. One worker thread writes in order, at
-most one save waiting, so a segment is committed before the checkpoint that
-follows it. A segment that exists is never written over: its recomputation
-after a crash is compared with it.
+each save with its manifest beside it. One worker thread writes in order, so a
+segment is committed before the checkpoint that follows it, and nothing after a
+save that failed; QUEUE_BYTES may wait. A segment that exists is never written
+over: its recomputation after a crash is compared with it.
 """
 
 import fcntl
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +28,9 @@ from jaxsynth.trajectory import manifest, store
 from jaxsynth.types import PyTree
 
 KEEP_CHECKPOINTS = 2
+# Host memory that saves may hold while they wait and are written; a larger one
+# goes alone.
+QUEUE_BYTES = 512 << 20
 # Parts of an index a user may decide to continue under another of.
 ALLOWABLE = ('layout', 'source_digest')
 
@@ -92,7 +96,8 @@ class Writer:
     self.run_ids = [run['run_id'] for run in index['runs']]
     self._sweep()
     self._worker = ThreadPoolExecutor(1, 'trajectory-writer')
-    self._pending: Future | None = None
+    self._pending: deque[tuple[Future, int]] = deque()
+    self._failed: BaseException | None = None
 
   def _take_lock(self) -> None:
     try:
@@ -145,15 +150,31 @@ class Writer:
         elif path.name.endswith('.part'):
           path.unlink()
 
-  def _submit(self, fn, *args) -> None:
-    self.wait()
-    self._pending = self._worker.submit(fn, *args)
+  def _submit(self, fn, *args, arrays: Mapping[str, np.ndarray]) -> None:
+    """Queues a save, waiting until there is room for its arrays."""
+    size = sum(a.nbytes for a in arrays.values())
+    room = lambda: sum(n for _, n in self._pending) + size <= QUEUE_BYTES
+    while self._pending and (self._pending[0][0].done() or not room()):
+      self._pending.popleft()[0].result()
+    if self._failed:
+      raise self._failed
+    task = self._worker.submit(self._save, fn, *args, arrays)
+    self._pending.append((task, size))
+
+  def _save(self, fn, *args) -> None:
+    """Runs a save unless one before it failed: what follows would lie."""
+    if self._failed:
+      return
+    try:
+      fn(*args)
+    except BaseException as e:
+      self._failed = e
+      raise
 
   def wait(self) -> None:
-    """Waits for the save in flight and raises what went wrong in it."""
-    if self._pending is not None:
-      pending, self._pending = self._pending, None
-      pending.result()
+    """Waits for the saves under way and raises what went wrong in them."""
+    while self._pending:
+      self._pending.popleft()[0].result()
 
   def close(self) -> None:
     try:
@@ -200,9 +221,9 @@ class Writer:
       'run_ids': self.run_ids,
     }
     folder = self.folder / 'segments' / _step_name(start)
-    self._submit(self._segment, folder, arrays, labels)
+    self._submit(self._segment, folder, labels, arrays=arrays)
 
-  def _segment(self, folder: Path, arrays: dict, labels: dict) -> None:
+  def _segment(self, folder: Path, labels: dict, arrays: dict) -> None:
     if not manifest.path_of(folder).exists():
       store.save(folder, arrays)
       manifest.commit(folder, arrays, labels)
@@ -225,9 +246,9 @@ class Writer:
       state: host arrays, not changed by the caller afterwards.
       keep: as a branch point, for ever; else as one of the latest two.
     """
-    self._submit(self._checkpoint, step, store.flatten(state), keep)
+    self._submit(self._checkpoint, step, keep, arrays=store.flatten(state))
 
-  def _checkpoint(self, step: int, arrays: dict, keep: bool) -> None:
+  def _checkpoint(self, step: int, keep: bool, arrays: dict) -> None:
     name = 'branches' if keep else 'checkpoints'
     folder = self.folder / name / _step_name(step)
     if manifest.path_of(folder).exists():
