@@ -251,6 +251,4 @@ def open_trajectory(
   bare = Trajectory(Path(folder))
   setup = setup or build.build(bare.index['config'])
   program = program or setup.program()
-  return dataclasses.replace(
-    bare, apply=setup.model.apply, constants=program.constants
-  )
+  return bare.view(apply=setup.model.apply, constants=program.constants)

@@ -12,6 +12,7 @@
 Opening reads an index and the manifests; arrays are read slice by slice.
 """
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from functools import cached_property
@@ -24,51 +25,10 @@ import xarray as xr
 
 from jaxsynth.errors import UserError, unknown
 from jaxsynth.trajectory import manifest, mapping, store
+from jaxsynth.trajectory.lazy import Lazy
+from jaxsynth.trajectory.leaf import Leaf, as_tree, read_all
 from jaxsynth.trajectory.writer import committed
 from jaxsynth.types import PyTree, Run
-
-
-class Leaf:
-  """One array of all runs and snapshots, [R, K, ...], read when indexed.
-
-  Indexed as an array is, by whole numbers, slices, lists and masks; several
-  lists select their outer product.
-  """
-
-  def __init__(self, array, runs: np.ndarray, rows: np.ndarray):
-    self._array, self._runs, self._rows = array, runs, rows
-    self.shape = (len(runs), len(rows), *array.shape[2:])
-    self.dtype = array.dtype.numpy_dtype
-
-  def __getitem__(self, index) -> np.ndarray:
-    index = _expand(index, len(self.shape))
-    axes = (self._runs, self._rows, *map(np.arange, self.shape[2:]))
-    where = tuple(_pick(values, i) for values, i in zip(axes, index))
-    return np.asarray(self._array.oindex[where].read().result())
-
-
-def _expand(index, ndim: int) -> list:
-  """One index per axis, with the axes that were left out."""
-  index = list(index) if isinstance(index, tuple) else [index]
-  dots = [i for i, part in enumerate(index) if part is Ellipsis]
-  at = dots[0] if dots else len(index)
-  missing = ndim - len(index) + len(dots)
-  if missing < 0 or len(dots) > 1:
-    raise IndexError(f'{len(index)} indices for an array of {ndim} axes')
-  index[at : at + 1] = [slice(None)] * missing
-  return index
-
-
-def _pick(values: np.ndarray, index) -> Any:
-  """An index of the array on disk for an index into this view."""
-  picked = values[index]
-  if np.ndim(picked) == 0:
-    return int(picked)
-  if len(picked) and np.array_equal(
-    picked, np.arange(picked[0], picked[0] + len(picked))
-  ):
-    return slice(int(picked[0]), int(picked[0]) + len(picked))
-  return picked
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -148,13 +108,24 @@ class Trajectory:
       if n == 'snapshots' or n.startswith(prefix)
     )
 
-  def _lazy(self, name: str, axis: int = 1):
-    parts = [
-      store.open_array(path, name)
-      for path, m in self.segments
-      if name in m['arrays']
-    ]
-    return store.concat(parts, axis)
+  @cached_property
+  def _context(self):
+    return store.context()
+
+  @cached_property
+  def _arrays(self) -> dict[str, Lazy]:
+    """Arrays by name; each keeps open what was read of it."""
+    return {}
+
+  def _lazy(self, name: str, axis: int = 1) -> Lazy:
+    if name not in self._arrays:
+      parts = [
+        store.Array(path, name, stated['shape'], stated['dtype'], self._context)
+        for path, m in self.segments
+        if (stated := m['arrays'].get(name))
+      ]
+      self._arrays[name] = store.concat(parts, axis)
+    return self._arrays[name]
 
   def leaf(self, name: str) -> Leaf:
     """One array over all runs and snapshots, [R, K, ...], read lazily.
@@ -183,10 +154,8 @@ class Trajectory:
   def params(self, step: int, run: int | slice = slice(None)) -> PyTree:
     """The snapshot of one run (or of all, [R, ...]) at a step."""
     row = self.row(step)
-    leaves = {name: self.leaf(name)[run, row] for name in self.leaves}
-    return store.unflatten(
-      {('' if n == 'snapshots' else n): a for n, a in leaves.items()}
-    )
+    leaves = {name: self.leaf(name) for name in self.leaves}
+    return as_tree(read_all(leaves, (run, row)))
 
   def branch(self, step: int) -> Path:
     """The folder of the full state kept at a step."""
@@ -214,7 +183,7 @@ class Trajectory:
       if kind == 'snapshots':
         continue
       axis = 'step' if kind == 'scalars' else 'eval_step'
-      data = np.asarray(self._lazy(name).read().result())[self.run_index]
+      data = self._lazy(name).read()[self.run_index]
       key = rest.replace('.', '/')
       extra = [f'{key}_{i}' for i in range(data.ndim - 2)]
       variables[key] = (('run', axis, *extra), data)
@@ -226,8 +195,14 @@ class Trajectory:
     )
     return xr.Dataset(variables, coords)
 
-  def _replace(self, **changes) -> 'Trajectory':
-    return dataclasses.replace(self, **changes)
+  def view(self, **changes) -> 'Trajectory':
+    """The same trajectory with other attributes, sharing what was read."""
+    view = copy.copy(self)
+    for name, value in changes.items():
+      object.__setattr__(view, name, value)
+    for name in ('runs', 'metrics'):
+      view.__dict__.pop(name, None)
+    return view
 
   def sel(self, run=None, steps=None, **columns) -> 'Trajectory':
     """A view of some runs and snapshots.
@@ -254,7 +229,7 @@ class Trajectory:
     rows = self.rows
     if steps is not None:
       rows = rows[[self.row(s) for s in np.atleast_1d(steps)]]
-    return self._replace(run_index=self.run_index[keep], rows=rows)
+    return self.view(run_index=self.run_index[keep], rows=rows)
 
   def map(
     self,
