@@ -24,7 +24,7 @@ import pandas as pd
 import xarray as xr
 
 from jaxsynth.errors import UserError, unknown
-from jaxsynth.trajectory import manifest, mapping, store
+from jaxsynth.trajectory import manifest, mapping, paths, store
 from jaxsynth.trajectory.lazy import Lazy
 from jaxsynth.trajectory.leaf import Leaf, as_tree, read_all
 from jaxsynth.trajectory.writer import committed
@@ -50,6 +50,7 @@ class Trajectory:
   rows: np.ndarray | None = None
 
   def __post_init__(self):
+    paths.local(self.folder)
     if not (self.folder / 'index.json').exists():
       raise UserError(f'{self.folder} holds no trajectory (no index.json)')
     if not self.segments:

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from jaxsynth.errors import UserError
-from jaxsynth.trajectory import manifest, store
+from jaxsynth.trajectory import manifest, paths, store
 from jaxsynth.types import PyTree
 
 KEEP_CHECKPOINTS = 2
@@ -80,7 +80,7 @@ class Writer:
   def __init__(
     self, folder: Path, index: dict[str, Any], allow: tuple[str, ...] = ()
   ):
-    self.folder = folder = Path(folder).absolute()
+    self.folder = folder = paths.local(folder).absolute()
     index = json.loads(json.dumps(index))  # as it will be read back
     try:
       folder.mkdir(parents=True, exist_ok=True)
