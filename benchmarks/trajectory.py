@@ -17,6 +17,7 @@ the trajectory took: the main thread's waiting plus all that the writing thread
 was busy, as if none of it had been hidden.
 """
 
+import math
 import os
 import shutil
 import sys
@@ -150,8 +151,8 @@ def _zarr(folder: Path, name: str, **options):
 def write_tensorstore(folder: Path, shots: list[dict], count: int) -> None:
   """[R, N, ...] by leaf; a shard is a buffer of all runs, a chunk one run."""
   one = shots[0]
-  buffer = max(1, loop.SEGMENT_BYTES // bytes_of(one) // CALL) * CALL
-  buffer = min(buffer, count)
+  most = max(1, loop.SEGMENT_BYTES // bytes_of(one))
+  buffer = math.ceil(count / math.ceil(count / most))  # the last one is full
   opened = {}
   for name, a in one.items():
     shape = (len(a), count, *a.shape[1:])
