@@ -12,6 +12,7 @@ from jaxsynth.errors import UserError, unknown
 from jaxsynth.models import base as models
 from jaxsynth.studies import study as studies
 from jaxsynth.tasks import base as tasks
+from jaxsynth.trajectory import paths
 
 ANALYSIS = 'jaxsynth.analysis'
 
@@ -67,7 +68,7 @@ def trajectories(workdir: Path) -> list[Path]:
   Raises:
     UserError: there is none.
   """
-  if not workdir.is_dir():
+  if not paths.local(workdir).is_dir():
     raise UserError(f'no folder {workdir}')
   names = ('index.json', 'segments')
   found = {p.parent for name in names for p in workdir.rglob(name)}

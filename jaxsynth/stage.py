@@ -279,4 +279,4 @@ def open_trajectory(
   bare = Trajectory(Path(folder), damaged=damaged)
   setup = setup or build.build(bare.index['config'])
   program = program or setup.program()
-  return bare.bind(setup.model.apply, program.constants)
+  return bare.view(apply=setup.model.apply, constants=program.constants)

@@ -1,13 +1,14 @@
 """One array of a trajectory over all its segments, read lazily and checked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxsynth.trajectory import manifest, store
+from jaxsynth.trajectory import manifest
+from jaxsynth.trajectory.lazy import Lazy, dense, positions
 
 
 class Leaf:
@@ -18,8 +19,9 @@ class Leaf:
   row by row, with the checksums of the manifests.
 
   Args:
-    segments: the segments and their manifests.
     name: as in the manifests, e.g. 'snapshots.w'.
+    array: all segments that hold it as one.
+    parts: those segments and their manifests.
     runs: which runs of the segments this view shows.
     rows: which rows; None shows all.
 
@@ -29,37 +31,58 @@ class Leaf:
 
   def __init__(
     self,
-    segments: Sequence[tuple[Path, dict]],
     name: str,
+    array: Lazy,
+    parts: Sequence[tuple[Path, dict]],
     runs: np.ndarray,
     rows: np.ndarray | None = None,
   ):
-    self._parts = [(p, m) for p, m in segments if name in m['arrays']]
-    self._name, self._runs = name, runs
-    try:
-      arrays = [store.open_array(path, name) for path, _ in self._parts]
-      self._array = store.concat(arrays, 1)
-    except ValueError as e:
-      raise self._unreadable(e) from None
-    self._rows = np.arange(self._array.shape[1]) if rows is None else rows
-    self.shape = (len(runs), len(self._rows), *self._array.shape[2:])
-    self.dtype = self._array.dtype.numpy_dtype
+    self._name, self._array, self._parts = name, array, parts
+    self._runs = runs
+    self._rows = np.arange(array.shape[1]) if rows is None else rows
+    self.shape = (len(runs), len(self._rows), *array.shape[2:])
+    self.dtype = array.dtype
 
   def __getitem__(self, index) -> np.ndarray:
+    self.prepare(index)
+    return self.start(index)()
+
+  def prepare(self, index) -> None:
+    """Begins to open what `start(index)` needs."""
+    lead, _ = self._where(index)
+    self._array.prepare(self._whole(lead))
+
+  def start(self, index) -> Callable[[], np.ndarray]:
+    """Begins to read `self[index]`; the function returned waits for it."""
+    lead, rest = self._where(index)
+    try:
+      wait = self._array.start(self._whole(lead))
+    except (ValueError, KeyError) as e:
+      raise self._unreadable(e) from None
+
+    def finish() -> np.ndarray:
+      try:
+        got = wait()
+      except (ValueError, KeyError) as e:
+        raise self._unreadable(e) from None
+      where = [positions(i, n) for i, n in zip(lead, self._array.shape)]
+      self._compare(got.reshape(*map(len, where), *self.shape[2:]), *where)
+      first = sum(not isinstance(i, int) for i in lead)
+      for axis in reversed(range(len(rest))):
+        got = got[(*[slice(None)] * (first + axis), rest[axis])]
+      return got
+
+    return finish
+
+  def _where(self, index) -> tuple[list, list]:
+    """Indices of runs and rows on disk, and of the axes after them."""
     index = _expand(index, len(self.shape))
     lead = [_pick(v, i) for v, i in zip((self._runs, self._rows), index)]
-    try:
-      got = np.asarray(self._array.oindex[tuple(lead)].read().result())
-    except ValueError as e:
-      raise self._unreadable(e) from None
-    where = [np.atleast_1d(np.arange(n)[i]) for n, i in
-             zip(self._array.shape, lead)]  # fmt: skip
-    self._compare(got.reshape(*map(len, where), *self.shape[2:]), *where)
-    first = sum(not isinstance(i, int) for i in lead)
-    for axis in reversed(range(len(self.shape) - 2)):
-      before = (slice(None),) * (first + axis)
-      got = got[(*before, index[2 + axis])]
-    return got
+    return lead, index[2:]
+
+  def _whole(self, lead: list) -> list:
+    """Checksums are of whole rows, so whole rows are read."""
+    return [*lead, *[slice(None)] * (len(self.shape) - 2)]
 
   @cached_property
   def _crc(self) -> np.ndarray:
@@ -88,10 +111,18 @@ class Leaf:
       row -= count
 
   def _unreadable(self, error: Exception) -> manifest.DamagedError:
-    first = str(error).splitlines()[0]
+    first = (str(error).splitlines() or [''])[0]
     return manifest.DamagedError(
       f'{self._parts[0][0].parent}: {self._name} cannot be read: {first}'
     )
+
+
+def read_all(leaves: Mapping[str, Leaf], index) -> dict[str, np.ndarray]:
+  """The same index of several leaves, all opened and read at once."""
+  for leaf in leaves.values():
+    leaf.prepare(index)
+  running = {name: leaf.start(index) for name, leaf in leaves.items()}
+  return {name: running.pop(name)() for name in list(running)}
 
 
 def _expand(index, ndim: int) -> list:
@@ -109,10 +140,4 @@ def _expand(index, ndim: int) -> list:
 def _pick(values: np.ndarray, index) -> Any:
   """An index of the array on disk for an index into this view."""
   picked = values[index]
-  if np.ndim(picked) == 0:
-    return int(picked)
-  if len(picked) and np.array_equal(
-    picked, np.arange(picked[0], picked[0] + len(picked))
-  ):
-    return slice(int(picked[0]), int(picked[0]) + len(picked))
-  return picked
+  return int(picked) if np.ndim(picked) == 0 else dense(picked)

@@ -26,8 +26,9 @@ import xarray as xr
 
 from jaxsynth.errors import UserError, unknown
 from jaxsynth.trajectory import index as indexes
-from jaxsynth.trajectory import mapping, saves, store
-from jaxsynth.trajectory.leaf import Leaf
+from jaxsynth.trajectory import mapping, paths, saves, store
+from jaxsynth.trajectory.lazy import Lazy
+from jaxsynth.trajectory.leaf import Leaf, read_all
 from jaxsynth.types import PyTree, Run
 
 
@@ -58,6 +59,7 @@ class Trajectory:
   damaged: str = 'raise'
 
   def __post_init__(self):
+    paths.local(self.folder)
     names = ('index.json', 'segments')
     if not any((self.folder / name).exists() for name in names):
       raise UserError(f'{self.folder} holds no trajectory (no index.json)')
@@ -117,6 +119,26 @@ class Trajectory:
       if n == 'snapshots' or n.startswith(prefix)
     )
 
+  @cached_property
+  def _context(self):
+    return store.context()
+
+  @cached_property
+  def _arrays(self) -> dict[str, Lazy]:
+    """Arrays by name; each keeps open what was read of it."""
+    return {}
+
+  def _leaf(self, name: str, rows: np.ndarray | None = None) -> Leaf:
+    parts = [(p, m) for p, m in self.segments if name in m['arrays']]
+    if name not in self._arrays:
+      stated = [m['arrays'][name] for _, m in parts]
+      arrays = [
+        store.Array(path, name, s['shape'], s['dtype'], self._context)
+        for (path, _), s in zip(parts, stated)
+      ]
+      self._arrays[name] = store.concat(arrays, 1)
+    return Leaf(name, self._arrays[name], parts, self.run_index, rows)
+
   def leaf(self, name: str) -> Leaf:
     """One array over all runs and snapshots, [R, K, ...], read lazily.
 
@@ -126,7 +148,7 @@ class Trajectory:
     if name not in self.leaves:
       raise unknown('leaf', name, self.leaves)
     full = name if name == 'snapshots' else f'snapshots.{name}'
-    return Leaf(self.segments, full, self.run_index, self.rows)
+    return self._leaf(full, self.rows)
 
   def row(self, step: int) -> int:
     """The position of a snapshot in `steps`."""
@@ -176,8 +198,8 @@ class Trajectory:
       The tree, in the model's dtypes whatever `train.snapshot_dtype` was.
     """
     row = self.row(step)
-    arrays = {name: self.leaf(name)[run, row] for name in self.leaves}
-    return self.whole(arrays, partial)
+    leaves = {name: self.leaf(name) for name in self.leaves}
+    return self.whole(read_all(leaves, (run, row)), partial)
 
   def branch(self, step: int) -> Path:
     """The folder of the full state kept at a step."""
@@ -205,7 +227,7 @@ class Trajectory:
       if kind == 'snapshots':
         continue
       axis = 'step' if kind == 'scalars' else 'eval_step'
-      data = Leaf(self.segments, name, self.run_index)[:]
+      data = self._leaf(name)[:]
       key = rest.replace('.', '/')
       extra = [f'{key}_{i}' for i in range(data.ndim - 2)]
       variables[key] = (('run', axis, *extra), data)
@@ -218,18 +240,14 @@ class Trajectory:
     )
     return xr.Dataset(variables, coords)
 
-  def _replace(self, **changes) -> 'Trajectory':
-    """A view of the same files; what was read of them is not read again."""
-    out = copy.copy(self)
+  def view(self, **changes) -> 'Trajectory':
+    """The same trajectory with other attributes, sharing what was read."""
+    view = copy.copy(self)
     for name, value in changes.items():
-      object.__setattr__(out, name, value)
+      object.__setattr__(view, name, value)
     for name in ('runs', 'metrics'):
-      out.__dict__.pop(name, None)
-    return out
-
-  def bind(self, apply: Callable, constants: Callable) -> 'Trajectory':
-    """The trajectory with what `map` needs to know of its training."""
-    return self._replace(apply=apply, constants=constants)
+      view.__dict__.pop(name, None)
+    return view
 
   def sel(self, run=None, steps=None, **columns) -> 'Trajectory':
     """A view of some runs and snapshots.
@@ -256,7 +274,7 @@ class Trajectory:
     rows = self.rows
     if steps is not None:
       rows = rows[[self.row(s) for s in np.atleast_1d(steps)]]
-    return self._replace(run_index=self.run_index[keep], rows=rows)
+    return self.view(run_index=self.run_index[keep], rows=rows)
 
   def map(
     self,

@@ -5,16 +5,19 @@
   FOLDER/checkpoints/STEP      the full state to resume from, latest two
   FOLDER/branches/STEP         full states kept for ever
 
-each save with its manifest beside it. One worker thread writes in order, at
-most one save waiting, so a segment is committed before the checkpoint that
-follows it. A save that exists is never written over: its recomputation after
-a crash is compared with it. One that is damaged is set aside and written anew.
+each save with its manifest beside it. One worker thread writes in order, so a
+segment is committed before the checkpoint that follows it, and nothing after a
+save that failed; QUEUE_BYTES may wait. A save that exists is never written
+over: its recomputation after a crash is compared with it. One that is damaged
+is set aside and written anew.
 """
 
 import fcntl
 import json
 import os
 import shutil
+from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ import numpy as np
 from jaxsynth import progress
 from jaxsynth.errors import UserError
 from jaxsynth.trajectory import index as indexes
-from jaxsynth.trajectory import manifest, saves, store
+from jaxsynth.trajectory import manifest, paths, saves, store
 from jaxsynth.trajectory.compare import (
   allowed_differences,
   differences,
@@ -34,6 +37,9 @@ from jaxsynth.trajectory.saves import committed
 from jaxsynth.types import PyTree
 
 KEEP_CHECKPOINTS = 2
+# Host memory that saves may hold while they wait and are written; a larger one
+# goes alone.
+QUEUE_BYTES = 512 << 20
 
 
 class NonDeterminismError(Exception):
@@ -62,7 +68,7 @@ class Writer:
   def __init__(
     self, folder: Path, index: dict[str, Any], allow: tuple[str, ...] = ()
   ):
-    self.folder = folder = Path(folder).absolute()
+    self.folder = folder = paths.local(folder).absolute()
     index = json.loads(json.dumps(index))  # as it will be read back
     try:
       folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +92,8 @@ class Writer:
     }
     self._states: dict[int, str] = {}
     self._worker = ThreadPoolExecutor(1, 'trajectory-writer')
-    self._pending: Future | None = None
+    self._pending: deque[tuple[Future, int]] = deque()
+    self._failed: BaseException | None = None
 
   def _take_lock(self) -> None:
     try:
@@ -117,15 +124,31 @@ class Writer:
       indexes.write(self.folder, {**old, 'resumed_under': notes})
     return old
 
-  def _submit(self, fn, *args) -> None:
-    self.wait()
-    self._pending = self._worker.submit(fn, *args)
+  def _submit(self, fn, *args, arrays: Mapping[str, np.ndarray]) -> None:
+    """Queues a save, waiting until there is room for its arrays."""
+    size = sum(a.nbytes for a in arrays.values())
+    room = lambda: sum(n for _, n in self._pending) + size <= QUEUE_BYTES
+    while self._pending and (self._pending[0][0].done() or not room()):
+      self._pending.popleft()[0].result()
+    if self._failed:
+      raise self._failed
+    task = self._worker.submit(self._save, fn, *args, arrays)
+    self._pending.append((task, size))
+
+  def _save(self, fn, *args) -> None:
+    """Runs a save unless one before it failed: what follows would lie."""
+    if self._failed:
+      return
+    try:
+      fn(*args)
+    except BaseException as e:
+      self._failed = e
+      raise
 
   def wait(self) -> None:
-    """Waits for the save in flight and raises what went wrong in it."""
-    if self._pending is not None:
-      pending, self._pending = self._pending, None
-      pending.result()
+    """Waits for the saves under way and raises what went wrong in them."""
+    while self._pending:
+      self._pending.popleft()[0].result()
 
   def close(self) -> None:
     try:
@@ -180,20 +203,20 @@ class Writer:
       'run_ids': self.run_ids,
     }
     folder = self.folder / 'segments' / _step_name(start)
-    self._submit(self._segment, folder, arrays, labels)
+    self._submit(self._segment, folder, labels, arrays=arrays)
 
-  def _segment(self, folder: Path, arrays: dict, labels: dict) -> None:
+  def _segment(self, folder: Path, labels: dict, arrays: dict) -> None:
     start = labels['start']
     links = {
       'index': self._identity,
       'previous': self._segments.get(start),
       'started_from': self._states.get(start),
     }
-    body = self._commit(folder, arrays, labels, links)
+    body = self._commit(folder, labels, links, arrays)
     self._segments[labels['stop']] = manifest.content(body)
 
   def _commit(
-    self, folder: Path, arrays: dict, labels: dict, links: dict
+    self, folder: Path, labels: dict, links: dict, arrays: dict
   ) -> dict[str, Any]:
     """Writes a save, or compares with the one that is there.
 
@@ -213,7 +236,11 @@ class Writer:
           f'{folder}: recomputed, it differs: {"; ".join(wrong[:3])}{more}; '
           'the committed one is unchanged'
         )
-      followed = all(old.get(k) == v for k, v in links.items() if k != 'index')
+      # A second try need not keep every full state that the first one kept.
+      stated = {k: v for k, v in links.items() if k != 'index'}
+      if stated.get('started_from') is None:
+        stated.pop('started_from', None)
+      followed = all(old.get(k) == v for k, v in stated.items())
       if followed and not manifest.faults(folder):
         return old
     if aside := saves.set_aside(self.folder, folder):
@@ -229,14 +256,14 @@ class Writer:
       state: host arrays, not changed by the caller afterwards.
       keep: as a branch point, for ever; else as one of the latest two.
     """
-    self._submit(self._checkpoint, step, store.flatten(state), keep)
+    self._submit(self._checkpoint, step, keep, arrays=store.flatten(state))
 
-  def _checkpoint(self, step: int, arrays: dict, keep: bool) -> None:
+  def _checkpoint(self, step: int, keep: bool, arrays: dict) -> None:
     name = 'branches' if keep else 'checkpoints'
     folder = self.folder / name / _step_name(step)
     labels = {'step': step, 'run_ids': self.run_ids}
     links = {'index': self._identity, 'segment': self._segments.get(step)}
-    body = self._commit(folder, arrays, labels, links)
+    body = self._commit(folder, labels, links, arrays)
     self._states = {step: manifest.state_digest(body)}
     for old in committed(self.folder / 'checkpoints')[:-KEEP_CHECKPOINTS]:
       manifest.path_of(old).unlink()

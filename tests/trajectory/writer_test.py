@@ -1,6 +1,8 @@
 """The one writer of a folder: what it refuses, and that refusing is free."""
 
 import json
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -172,16 +174,50 @@ def test_a_damaged_state_is_not_resumed_from(tmp_path, capsys):
     assert manifest.path_of(aside).exists()
 
 
-def test_a_failed_save_is_reported_at_the_next(tmp_path, monkeypatch):
+def test_nothing_is_saved_after_a_save_that_failed(tmp_path, monkeypatch):
+  """A checkpoint without the segment before it would claim a history."""
+  save = writer.store.save
+
   def full(folder, some):
-    raise OSError('No space left on device')
+    if folder.parent.name == 'segments':
+      time.sleep(0.2)
+      raise OSError('No space left on device')
+    save(folder, some)
 
   monkeypatch.setattr(writer.store, 'save', full)
   with writer.Writer(tmp_path / 'w', INDEX) as out:
     out.segment(0, 5, [0, 5], [], arrays())
+    out.checkpoint(5, {'w': np.ones(2)}, keep=True)  # queued behind it
     with pytest.raises(OSError, match='No space left'):
-      out.checkpoint(5, {'w': np.ones(2)}, keep=False)
-  assert writer.committed(tmp_path / 'w' / 'segments') == []
+      out.wait()
+    with pytest.raises(OSError, match='No space left'):
+      out.checkpoint(6, {'w': np.ones(2)}, keep=False)
+  for kind in ('segments', 'checkpoints', 'branches'):
+    assert list((tmp_path / 'w' / kind).iterdir()) == []
+
+
+def test_waiting_saves_hold_bounded_memory(tmp_path, monkeypatch):
+  """Saves queue up to the limit, and one more has to wait."""
+  gate, begun = threading.Event(), []
+
+  def slow(folder, some):
+    begun.append(folder)
+    assert gate.wait(20)
+
+  monkeypatch.setattr(writer.store, 'save', slow)
+  monkeypatch.setattr(writer.manifest, 'commit', lambda *a: {'crc32': {}})
+  monkeypatch.setattr(writer, 'QUEUE_BYTES', 3 * 800)
+  state = {'w': np.ones((2, 50))}  # 800 bytes
+  with writer.Writer(tmp_path / 'w', INDEX) as out:
+    for step in (1, 2, 3):
+      out.checkpoint(step, state, keep=True)  # returns at once
+    threading.Timer(0.3, gate.set).start()
+    assert len(begun) <= 1
+    out.checkpoint(4, state, keep=True)  # waits for the first
+    assert gate.is_set()
+    big = {'w': np.ones((2, 5000))}
+    out.checkpoint(5, big, keep=True)  # larger than the limit: alone
+    assert len(out._pending) == 1
 
 
 def test_another_source_names_the_flag_that_continues(lab, tmp_path):
