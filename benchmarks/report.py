@@ -7,7 +7,7 @@ A benchmark ends in one line of JSON, made by `record` and printed by `emit`:
   floor, of_floor       the same figure at the speed of light, and the distance
                         to it: how many times the floor's cost was paid
   targets               name, measured, bound, and whether it was met
-  device, machine, versions, source, date
+  device, machine, load_before, versions, source, date
 
 Nothing here touches a device: what ran on one says so itself.
 """
@@ -20,6 +20,7 @@ import math
 import os
 import platform
 import statistics
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ from jaxsynth.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ('jax', 'jaxlib', 'torch')
+# Processes that wanted to run before this one did: none on a quiet machine.
+LOAD = os.getloadavg()[0]
 
 
 def machine() -> dict[str, Any]:
@@ -114,6 +117,7 @@ def record(benchmark: str, config: str, device: str, **fields) -> dict:
       **fields,
       'device': device,
       'machine': machine(),
+      'load_before': LOAD,
       'versions': versions(),
       'source': source.source_digest(),
       'date': now.strftime('%Y-%m-%d'),
@@ -169,6 +173,35 @@ def parser(module: str, doc: str, examples: Sequence[str]) -> Any:
     allow_abbrev=False,
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
+
+
+def overrides(rest: Sequence[str]) -> list[str]:
+  """What a parser left over, as overrides of a config: 'PATH=VALUE'.
+
+  Raises:
+    UserError: something else was left over.
+  """
+  for item in rest:
+    if not item.startswith('--config.') or '=' not in item:
+      raise UserError(
+        f'unknown option {item}: see --help; a value of the config is '
+        '--config.PATH=VALUE'
+      )
+  return [item.removeprefix('--config.') for item in rest]
+
+
+def child(module: str, *arguments: str) -> dict:
+  """The record of a benchmark that runs in a process of its own."""
+  done = subprocess.run(
+    [sys.executable, '-m', module, *arguments],
+    cwd=ROOT,
+    stdout=subprocess.PIPE,
+    text=True,
+    check=False,
+  )
+  if done.returncode:
+    raise UserError(f'{module} {" ".join(arguments)} failed, see above')
+  return json.loads(done.stdout.splitlines()[-1])
 
 
 def run(main: Callable[[], dict | None]) -> int:
