@@ -17,7 +17,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ from jaxsynth import build, stage
 from jaxsynth.config import override
 from jaxsynth.train import engine as engines
 from jaxsynth.train import layout as layouts
-from jaxsynth.train import loop
+from jaxsynth.train import loop, sweep
 from jaxsynth.train.program import Program
 from jaxsynth.trajectory.plan import Call
 
@@ -61,15 +61,42 @@ def setup_of(
   return build.build(full)
 
 
-class Trainer:
-  """All runs of a setup, ready to be advanced.
+class Parts(NamedTuple):
+  """What `stage.train` puts together before anything runs."""
+
+  layout: layouts.Layout
+  engine: engines.Engine
+  specs: list[sweep.RunSpec]
+  call: Call
+
+
+def parts_of(
+  setup: build.Setup, program: Program | None = None, events: bool = False
+) -> Parts:
+  """The engine of a setup and the call that is made again and again.
 
   Args:
     setup: what to train.
     program: the functions of one run; the setup's own by default.
-    events: whether every step of a call is kept and measured as the plans of
-      the setup say; otherwise the calls only train, in a program that could.
+    events: whether the call keeps and measures what the plans of the setup
+      say; otherwise it only trains, in a program that could do both.
   """
+  program = program or setup.program()
+  if not events:
+    train = dataclasses.replace(
+      setup.train, steps=setup.train.call_steps, snapshots=(0,), evals=(0,)
+    )
+    setup = dataclasses.replace(setup, train=train)
+  layout = stage.layout_of(setup)
+  sizes = stage.schedule_of(setup, program)
+  shared = setup.sweep.shares(program.constant_streams)
+  engine = engines.build(program, layout, sizes, shared)
+  call = sizes.calls[-1] if events else _bare(sizes.calls[0])
+  return Parts(layout, engine, setup.sweep.runs(), call)
+
+
+class Trainer:
+  """All runs of a setup, ready to be advanced; arguments as of `parts_of`."""
 
   def __init__(
     self,
@@ -77,22 +104,11 @@ class Trainer:
     program: Program | None = None,
     events: bool = False,
   ):
-    program = program or setup.program()
-    if not events:
-      train = dataclasses.replace(
-        setup.train, steps=setup.train.call_steps, snapshots=(0,), evals=(0,)
-      )
-      setup = dataclasses.replace(setup, train=train)
-    specs = setup.sweep.runs()
-    layout = stage.layout_of(setup)
-    sizes = stage.schedule_of(setup, program)
-    shared = setup.sweep.shares(program.constant_streams)
-    engine = engines.build(program, layout, sizes, shared)
+    layout, engine, specs, call = parts_of(setup, program, events)
     self.runs = len(specs)
+    self.steps = call.stop - call.start
     self._blocks = loop.blocks_of(specs, engine, layout)
     states = loop.initial(self._blocks, engine, layout)
-    call = sizes.calls[-1] if events else _bare(sizes.calls[0])
-    self.steps = call.stop - call.start
     first = self._blocks[0]
     lowered = engine.call.lower(
       first.run, first.constants, states[0], engines.cuts(call)

@@ -14,6 +14,7 @@ Nothing here touches a device: what ran on one says so itself.
 
 import argparse
 import datetime
+import hashlib
 import importlib.metadata
 import json
 import math
@@ -41,20 +42,27 @@ def machine() -> dict[str, Any]:
   cores = len(affinity(0)) if affinity else os.cpu_count()
   memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
   return {
-    'processor': _processor(),
+    'processor': _cpuinfo('model name') or platform.processor(),
     'cores': cores,
     'memory_gib': round(memory / 2**30),
     'system': f'{platform.system()} {platform.machine()}',
   }
 
 
-def _processor() -> str:
+def _cpuinfo(field: str) -> str:
+  """A field of Linux's description of the first processor, or ''."""
   try:
     lines = Path('/proc/cpuinfo').read_text().splitlines()
   except OSError:
-    return platform.processor()
-  names = [x.split(':', 1)[1] for x in lines if x.startswith('model name')]
-  return ' '.join(names[0].split()) if names else platform.processor()
+    return ''
+  found = [x.split(':', 1)[1] for x in lines if x.startswith(field)]
+  return ' '.join(found[0].split()) if found else ''
+
+
+def processor_features() -> str:
+  """A digest of the processor's instruction sets, which a compiler reads."""
+  flags = sorted(_cpuinfo('flags').split()) or [platform.processor()]
+  return hashlib.blake2b(' '.join(flags).encode(), digest_size=6).hexdigest()
 
 
 def versions() -> dict[str, str | None]:

@@ -224,6 +224,7 @@ def main() -> None:
   runs = payload['runs']
   torch.manual_seed(0)
   torch.set_num_threads(1)
+  torch.set_flush_denormal(True)
   if mode.cpp:
     torch._inductor.config.cpp_wrapper = True
   chains = gpt.Chains(size)
