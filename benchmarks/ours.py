@@ -96,7 +96,15 @@ def parts_of(
 
 
 class Trainer:
-  """All runs of a setup, ready to be advanced; arguments as of `parts_of`."""
+  """All runs of a setup, ready to be advanced; arguments as of `parts_of`.
+
+  Attributes:
+    runs: how many.
+    steps: of one call.
+    compiled: the call.
+    compile_seconds: what it took, unless it was found on disk.
+    begun: calls of blocks begun so far.
+  """
 
   def __init__(
     self,
@@ -116,9 +124,10 @@ class Trainer:
     began = time.perf_counter()
     self.compiled = lowered.compile()
     self.compile_seconds = time.perf_counter() - began
+    self.begun = 0
     self._left = 0
     self._advanced = loop.advance(
-      engine._replace(call=self.compiled),
+      engine._replace(call=self._call),
       self._blocks,
       states,
       _endless(call),
@@ -126,9 +135,13 @@ class Trainer:
     )
     self._seconds = None
 
+  def _call(self, *args):
+    self.begun += 1
+    return self.compiled(*args)
+
   def _ends(self, call: Call) -> bool:
-    """Whether this call is the last of the window: then nothing is left
-    under way after it."""
+    """Whether this call ends the window: then it is fetched before another
+    one begins, so that nothing runs on into the next contestant's window."""
     del call
     self._left -= 1
     return self._left == 0
