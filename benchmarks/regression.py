@@ -21,6 +21,7 @@ also times our loop against a bare one written by hand for this one case
 (benchmarks.bare), in alternating windows of one process.
 """
 
+import dataclasses
 import json
 import re
 import sys
@@ -59,10 +60,15 @@ def equations(jaxpr: Any) -> int:
 
 
 def counts(config: str) -> dict[str, int]:
-  """The counts of a config, one run a device."""
+  """The counts of a config's training, one run a device."""
   setup = ours.setup_of(config, len(jax.local_devices()))
+  # Training alone: evaluation, a hundred times rarer, would drown it.
+  train = dataclasses.replace(
+    setup.train, steps=setup.train.call_steps, snapshots=(), evals=()
+  )
+  setup = dataclasses.replace(setup, train=train)
   program = setup.program()
-  _, engine, specs, call = ours.parts_of(setup, program)
+  _, engine, specs, call = ours.parts_of(setup, program, events=True)
   one = sweep.one(specs[0])
   one = one._replace(constants=jax.eval_shape(program.constants, one))
   state = jax.eval_shape(program.init, one)
