@@ -7,19 +7,21 @@ A benchmark ends in one line of JSON, made by `record` and printed by `emit`:
   floor, of_floor       the same figure at the speed of light, and the distance
                         to it: how many times the floor's cost was paid
   targets               name, measured, bound, and whether it was met
-  device, machine, versions, source, date
+  device, machine, load_before, versions, source, date
 
 Nothing here touches a device: what ran on one says so itself.
 """
 
 import argparse
 import datetime
+import hashlib
 import importlib.metadata
 import json
 import math
 import os
 import platform
 import statistics
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +32,8 @@ from jaxsynth.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ('jax', 'jaxlib', 'torch')
+# Processes that wanted to run before this one did: none on a quiet machine.
+LOAD = os.getloadavg()[0]
 
 
 def machine() -> dict[str, Any]:
@@ -38,20 +42,27 @@ def machine() -> dict[str, Any]:
   cores = len(affinity(0)) if affinity else os.cpu_count()
   memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
   return {
-    'processor': _processor(),
+    'processor': _cpuinfo('model name') or platform.processor(),
     'cores': cores,
     'memory_gib': round(memory / 2**30),
     'system': f'{platform.system()} {platform.machine()}',
   }
 
 
-def _processor() -> str:
+def _cpuinfo(field: str) -> str:
+  """A field of Linux's description of the first processor, or ''."""
   try:
     lines = Path('/proc/cpuinfo').read_text().splitlines()
   except OSError:
-    return platform.processor()
-  names = [x.split(':', 1)[1] for x in lines if x.startswith('model name')]
-  return ' '.join(names[0].split()) if names else platform.processor()
+    return ''
+  found = [x.split(':', 1)[1] for x in lines if x.startswith(field)]
+  return ' '.join(found[0].split()) if found else ''
+
+
+def processor_features() -> str:
+  """A digest of the processor's instruction sets, which a compiler reads."""
+  flags = sorted(_cpuinfo('flags').split()) or [platform.processor()]
+  return hashlib.blake2b(' '.join(flags).encode(), digest_size=6).hexdigest()
 
 
 def versions() -> dict[str, str | None]:
@@ -114,6 +125,7 @@ def record(benchmark: str, config: str, device: str, **fields) -> dict:
       **fields,
       'device': device,
       'machine': machine(),
+      'load_before': LOAD,
       'versions': versions(),
       'source': source.source_digest(),
       'date': now.strftime('%Y-%m-%d'),
@@ -169,6 +181,35 @@ def parser(module: str, doc: str, examples: Sequence[str]) -> Any:
     allow_abbrev=False,
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
+
+
+def overrides(rest: Sequence[str]) -> list[str]:
+  """What a parser left over, as overrides of a config: 'PATH=VALUE'.
+
+  Raises:
+    UserError: something else was left over.
+  """
+  for item in rest:
+    if not item.startswith('--config.') or '=' not in item:
+      raise UserError(
+        f'unknown option {item}: see --help; a value of the config is '
+        '--config.PATH=VALUE'
+      )
+  return [item.removeprefix('--config.') for item in rest]
+
+
+def child(module: str, *arguments: str) -> dict:
+  """The record of a benchmark that runs in a process of its own."""
+  done = subprocess.run(
+    [sys.executable, '-m', module, *arguments],
+    cwd=ROOT,
+    stdout=subprocess.PIPE,
+    text=True,
+    check=False,
+  )
+  if done.returncode:
+    raise UserError(f'{module} {" ".join(arguments)} failed, see above')
+  return json.loads(done.stdout.splitlines()[-1])
 
 
 def run(main: Callable[[], dict | None]) -> int:
