@@ -72,10 +72,16 @@ def our_gradient(name: str):
   """(size, parameters, sequences, loss, gradient) of a config on one batch."""
   size, setup = configs.size(name), ours.setup_of(name)
   run = sweep.one(setup.sweep.runs()[0])
-  params = setup.model.init(rng.stream(run.seeds, 'init'), setup.task.spec)
+  init = jax.jit(lambda key: setup.model.init(key, setup.task.spec))
+  params = init(rng.stream(run.seeds, 'init'))
   params = jax.tree.map(lambda x: x * 3 if x.ndim == 2 else x, params)
-  chains = setup.task.init(rng.stream(run.seeds, 'task'))
-  batch = setup.task.sample(chains, rng.stream(run.seeds, 'data'), 0, 4)
+
+  @jax.jit
+  def draw(seeds):
+    chains = setup.task.init(rng.stream(seeds, 'task'))
+    return setup.task.sample(chains, rng.stream(seeds, 'data'), 0, 4)
+
+  batch = draw(run.seeds)
 
   def loss(params):
     fast = lambda p, x, key=None: setup.model.apply(p, x, fast=True)
