@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from jaxsynth.errors import UserError
 from jaxsynth.train import engine as engines
 from jaxsynth.train.layout import Layout
 from jaxsynth.train.program import Program
@@ -259,6 +260,11 @@ def train(
   elif schedule.branch_start:
     writer.checkpoint(0, gather(blocks, states, copy=True), keep=True)
   calls = [c for c in schedule.calls if c.start >= max(first, 0)]
+  if first > 0 and calls[0].start != first:
+    raise UserError(
+      f'there is a full state at step {first}, but no call of the plan begins '
+      f'there: name the step in train.branches'
+    )
   if first < 0:
     first = 0
   began, parts, size = time.monotonic(), [], 0
@@ -267,7 +273,7 @@ def train(
   def due(call: Call) -> bool:
     if target is not None:  # segments of a second try end where they did
       return call.stop == target
-    if call.branch or call.stop == last or stopping():
+    if stopping() or call.branch or call.stop == last:
       return True
     return len(parts) + 1 >= checkpoint_calls or size >= SEGMENT_BYTES
 

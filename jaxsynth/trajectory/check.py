@@ -48,10 +48,7 @@ def _equal_neighbours(name: str, body: dict, arrays: dict) -> list[str]:
   if not kept:
     return []
   same = np.all(
-    [
-      (a[:, 1:] == a[:, :-1]).reshape(*a[:, 1:].shape[:2], -1).all(-1)
-      for a in kept
-    ],
+    [(a[:, 1:] == a[:, :-1]).all(tuple(range(2, a.ndim))) for a in kept],
     axis=0,
   )
   steps = body['snapshot_steps']
@@ -149,6 +146,9 @@ def _plan_faults(
   train = index['config']['train']
   planned = plan.steps_of(train['snapshots'], index['steps'])
   planned = set(planned[planned <= reached].tolist())
+  origin = index.get('forked_from', {}).get('step', -1)  # planned otherwise
+  planned = {s for s in planned if s > origin}
+  steps = [s for s in steps if s > origin]
   for kind, wrong in (
     ('missing', planned - set(steps)),
     ('not in the plan', set(steps) - planned),

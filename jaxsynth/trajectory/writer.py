@@ -11,9 +11,7 @@ follows it. A segment that exists is never written over: its recomputation
 after a crash is compared with it.
 """
 
-import fcntl
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,11 +22,14 @@ import numpy as np
 
 from jaxsynth.errors import UserError
 from jaxsynth.trajectory import manifest, store
+from jaxsynth.trajectory.lock import Lock
 from jaxsynth.types import PyTree
 
 KEEP_CHECKPOINTS = 2
 # Parts of an index a user may decide to continue under another of.
 ALLOWABLE = ('layout', 'source_digest')
+# What an index on disk notes of its past; no part of what a training is.
+NOTES = ('resumed_under', 'forked_from')
 
 
 class NonDeterminismError(Exception):
@@ -78,12 +79,7 @@ class Writer:
   ):
     self.folder = folder = Path(folder).absolute()
     index = json.loads(json.dumps(index))  # as it will be read back
-    try:
-      folder.mkdir(parents=True, exist_ok=True)
-      self._lock = open(folder / 'lock', 'a+')  # noqa: SIM115
-    except OSError as e:
-      raise UserError(f'cannot write to {folder}: {e.strerror}') from None
-    self._take_lock()
+    self._lock = Lock(folder / 'lock')
     path = folder / 'index.json'
     if path.exists():
       self._compare(path, index, allow)
@@ -94,25 +90,11 @@ class Writer:
     self._worker = ThreadPoolExecutor(1, 'trajectory-writer')
     self._pending: Future | None = None
 
-  def _take_lock(self) -> None:
-    try:
-      fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-      self._lock.seek(0)
-      holder = self._lock.read().strip() or 'another process'
-      self._lock.close()
-      raise UserError(
-        f'{self.folder} is being written by {holder}; wait for it or choose '
-        'another workdir'
-      ) from None
-    self._lock.truncate(0)
-    self._lock.write(f'process {os.getpid()}')
-    self._lock.flush()
-
   def _compare(self, path: Path, new: dict, allow: tuple[str, ...]) -> None:
     old = manifest.load_json(path)
-    notes = old.pop('resumed_under', [])
-    found = differences(old, new)
+    notes = old.get('resumed_under', [])
+    own = {k: v for k, v in old.items() if k not in NOTES}
+    found = differences(own, new)
     part = lambda difference: difference.split(':')[0].split('.')[0]
     allowed = [d for d in found if part(d) in allow]
     differing = [d for d in found if d not in allowed]
@@ -125,6 +107,8 @@ class Writer:
       if set(parts) <= set(ALLOWABLE):
         flags = ' '.join(f'--allow {name}' for name in parts)
         way += f', or continue all the same with {flags}'
+      else:
+        way += ', or let `jaxsynth train` go on in a copy with --fork=NEWDIR'
       raise UserError(
         f'{self.folder} holds another training, nothing was changed: '
         f'{shown}{more}; {way}'
@@ -135,6 +119,7 @@ class Writer:
 
   def _sweep(self) -> None:
     """Removes what a killed process left half-written, nothing committed."""
+    (self.folder / 'index.json.part').unlink(missing_ok=True)
     for name in ('segments', 'checkpoints', 'branches'):
       folder = self.folder / name
       folder.mkdir(exist_ok=True)
@@ -204,8 +189,7 @@ class Writer:
 
   def _segment(self, folder: Path, arrays: dict, labels: dict) -> None:
     if not manifest.path_of(folder).exists():
-      store.save(folder, arrays)
-      manifest.commit(folder, arrays, labels)
+      self._save(folder, arrays, labels)
       return
     old = manifest.read(folder)
     crc = {n: manifest.pack(manifest.rows_crc(a)) for n, a in arrays.items()}
@@ -216,6 +200,22 @@ class Writer:
         f'{folder}: recomputing steps {labels["start"]}..{labels["stop"]} '
         f'gave other values in {names[:3]}; the committed ones are unchanged'
       )
+
+  def _save(self, folder: Path, arrays: dict, labels: dict) -> None:
+    """One save and its manifest, or an error and nothing half-written."""
+    probe = folder.with_name(f'{folder.name}.part')
+    probe.touch()  # Orbax takes minutes to give up on a read-only disk
+    probe.unlink()
+    try:
+      store.save(folder, arrays)
+      manifest.commit(folder, arrays, labels)
+    except Exception:
+      for half in folder.parent.glob(f'{folder.name}*'):
+        if half.is_dir():
+          shutil.rmtree(half, ignore_errors=True)
+        else:
+          half.unlink()
+      raise
 
   def checkpoint(self, step: int, state: PyTree, keep: bool) -> None:
     """Saves the full state [R, ...] in the background.
@@ -232,8 +232,7 @@ class Writer:
     folder = self.folder / name / _step_name(step)
     if manifest.path_of(folder).exists():
       return
-    store.save(folder, arrays)
-    manifest.commit(folder, arrays, {'step': step, 'run_ids': self.run_ids})
+    self._save(folder, arrays, {'step': step, 'run_ids': self.run_ids})
     for old in committed(self.folder / 'checkpoints')[:-KEEP_CHECKPOINTS]:
       manifest.path_of(old).unlink()
       shutil.rmtree(old)

@@ -1,0 +1,120 @@
+"""SIGTERM and Ctrl-C: what is saved, how soon the process is gone, its words.
+
+Timings are bounds a busy machine keeps easily; what was measured stands in
+docs/survival.md.
+"""
+
+import signal
+import time
+
+import pytest
+
+SAVE = 'jaxsynth.trajectory.store:save'
+SAVED = 'everything is saved: run the same command again to continue'
+
+
+def started(path, pattern, seconds=60):
+  """Waits until something below `path` matches `pattern`."""
+  for _ in range(int(seconds / 0.01)):
+    if list(path.glob(pattern)):
+      return
+    time.sleep(0.01)
+  raise AssertionError(f'{pattern} never came')
+
+
+def seconds_to_end(command) -> float:
+  began = time.monotonic()
+  command.wait()
+  return time.monotonic() - began
+
+
+@pytest.mark.parametrize(
+  'what', ['term', pytest.param('int', marks=pytest.mark.slow)]
+)
+def test_a_signal_between_calls_saves_and_exits_75(
+  commands, assert_survived, disk, tmp_path, what
+):
+  fault = {'at': 'call', 'count': 5, 'do': what}
+  stopped = commands.train(tmp_path, fault)
+  assert stopped.wait() == 75, stopped.stderr
+  assert stopped.said[0].endswith('Ctrl-C again leaves at once')
+  step = int(stopped.said[1].split()[4].strip(','))
+  assert stopped.said[1] == f'jaxsynth: stopped after step {step}, {SAVED}'
+  assert step > 0
+  assert disk.leftovers(tmp_path) == []
+  assert_survived(tmp_path)
+
+
+@pytest.mark.slow
+def test_stopped_at_every_start(commands, assert_survived, tmp_path):
+  """A training that may make two calls a start gets to its end."""
+  codes = []
+  while len(codes) < 20 and 0 not in codes:
+    attempt = commands.train(tmp_path, {'at': 'call', 'count': 3, 'do': 'term'})
+    codes.append(attempt.wait())
+    assert 'Traceback' not in attempt.stderr
+  assert codes == [75] * (len(codes) - 1) + [0]
+  assert len(codes) > 3
+  assert_survived(tmp_path)
+
+
+def test_a_signal_before_the_first_call_leaves_at_once(commands, tmp_path):
+  """As in the compiler, where Python takes no notice of signals."""
+  long = {'at': 'jaxsynth.train.engine:build', 'do': 'compiled_for_long'}
+  command = commands.train(tmp_path, long)
+  started(tmp_path, 'stages/train/index.json')
+  time.sleep(0.5)
+  commands.signal(command, signal.SIGTERM)
+  assert seconds_to_end(command) < 3
+  assert command.wait() == 75
+  assert command.said == [
+    'jaxsynth: stopped; what is finished is saved: run the same command again '
+    'to continue'
+  ]
+
+
+def assert_second_ctrl_c_leaves(commands, workdir, fault):
+  command = commands.train(workdir, fault)
+  started(workdir, 'stages/train/segments/0000000000.json')
+  time.sleep(0.5)  # what is long is under way
+  commands.signal(command, signal.SIGINT)
+  time.sleep(0.3)
+  commands.signal(command, signal.SIGINT)
+  assert seconds_to_end(command) < 3
+  assert command.wait() == 130, command.stderr
+  noted, left = command.said
+  assert noted.endswith('Ctrl-C again leaves at once')
+  assert left.endswith('without saving: run the same command again to continue')
+
+
+@pytest.mark.parametrize(
+  'fault',
+  [
+    {'at': 'call', 'count': 7, 'do': 'compiled_for_long'},
+    pytest.param(
+      {'at': SAVE, 'count': 4, 'do': 'sleep'}, marks=pytest.mark.slow
+    ),
+  ],
+  ids=['call', 'save'],
+)
+def test_a_second_ctrl_c_leaves_at_once(
+  commands, assert_survived, tmp_path, fault
+):
+  """In the midst of a long call, or of a save that hangs."""
+  assert_second_ctrl_c_leaves(commands, tmp_path, fault)
+  assert_survived(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_stop_takes_two_calls_and_a_save_at_most(
+  commands, assert_survived, tmp_path
+):
+  """Of calls of a second or so; without a stop, sixteen would follow."""
+  command = commands.train(tmp_path, program='slow_step')
+  started(tmp_path, 'stages/train/segments/*.json')
+  commands.signal(command, signal.SIGTERM)
+  began = time.monotonic()
+  assert command.wait() == 75, command.stderr
+  took = time.monotonic() - began
+  print(f'stopped in {took:.2f} s')
+  assert_survived(tmp_path, 'slow_step')
