@@ -1,7 +1,6 @@
 """SIGTERM and Ctrl-C: what is saved, how soon the process is gone, its words.
 
-Timings are bounds a busy machine keeps easily; what was measured stands in
-docs/survival.md.
+Timings are bounds that a busy machine keeps easily.
 """
 
 import signal
@@ -34,13 +33,14 @@ def seconds_to_end(command) -> float:
 def test_a_signal_between_calls_saves_and_exits_75(
   commands, assert_survived, disk, tmp_path, what
 ):
+  """It comes as the third call begins, of steps 7 to 9."""
   fault = {'at': 'call', 'count': 5, 'do': what}
   stopped = commands.train(tmp_path, fault)
   assert stopped.wait() == 75, stopped.stderr
   assert stopped.said[0].endswith('Ctrl-C again leaves at once')
   step = int(stopped.said[1].split()[4].strip(','))
   assert stopped.said[1] == f'jaxsynth: stopped after step {step}, {SAVED}'
-  assert step > 0
+  assert step in (9, 12), 'the call under way when it came, or the next'
   assert disk.leftovers(tmp_path) == []
   assert_survived(tmp_path)
 
@@ -103,18 +103,3 @@ def test_a_second_ctrl_c_leaves_at_once(
   """In the midst of a long call, or of a save that hangs."""
   assert_second_ctrl_c_leaves(commands, tmp_path, fault)
   assert_survived(tmp_path)
-
-
-@pytest.mark.slow
-def test_a_stop_takes_two_calls_and_a_save_at_most(
-  commands, assert_survived, tmp_path
-):
-  """Of calls of a second or so; without a stop, sixteen would follow."""
-  command = commands.train(tmp_path, program='slow_step')
-  started(tmp_path, 'stages/train/segments/*.json')
-  commands.signal(command, signal.SIGTERM)
-  began = time.monotonic()
-  assert command.wait() == 75, command.stderr
-  took = time.monotonic() - began
-  print(f'stopped in {took:.2f} s')
-  assert_survived(tmp_path, 'slow_step')
