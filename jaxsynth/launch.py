@@ -15,8 +15,6 @@ from jaxsynth.errors import UserError
 from jaxsynth.stopping import AGAIN, Stopper
 from jaxsynth.train import layout
 from jaxsynth.train.loop import Event, Stopped
-from jaxsynth.trajectory import fork as forks
-from jaxsynth.trajectory import store
 from jaxsynth.trajectory.lock import Lock
 from jaxsynth.trajectory.trajectory import Trajectory
 
@@ -134,7 +132,6 @@ def train(
   tensorboard_log: bool = False,
   stopping: Stopper | None = None,
   allow: Sequence[str] = (),
-  fork: Path | None = None,
   say: Callable[[str], None] = print,
   quiet: bool = False,
 ) -> dict[str, Trajectory]:
@@ -148,8 +145,6 @@ def train(
     tensorboard_log: write live curves to workdir/tensorboard.
     stopping: asked between calls; disarmed after each group.
     allow: what may have changed since ('layout', 'source_digest').
-    fork: another workdir: it gets the past of this one, which is left alone,
-      and goes on under this config (see `trajectory.fork`).
     say: takes one line.
     quiet: no progress bars.
 
@@ -159,15 +154,12 @@ def train(
   layout.configure()
   groups = build.groups(config)
   stopping = stopping or Stopper()
-  origin, workdir = workdir, fork or workdir
   say(f'{stage_name}: {say_groups(groups)}')
 
   def train_group(label: str, setup: build.Setup) -> Trajectory:
     if stopping.noted:  # during the last call of the group before
       raise Stopped(0)
     folder = workdir / 'stages' / stage_name / label
-    if fork:
-      _fork(setup, origin / 'stages' / stage_name / label, folder)
     observers = []
     if tensorboard_log:
       observers.append(
@@ -189,18 +181,6 @@ def train(
 
   with Lock(workdir / 'lock'):
     return {label: train_group(label, s) for label, s in groups.items()}
-
-
-def _fork(setup: build.Setup, old: Path, new: Path) -> None:
-  program = setup.program()
-  state = stage.abstract_state(program, setup.sweep.runs()[0])
-  forks.fork(
-    old,
-    new,
-    stage.index_of(setup, stage.layout_of(setup), None),
-    store.flatten(state),
-    {call.start for call in stage.schedule_of(setup, program).calls},
-  )
 
 
 def stopped_text(error: Stopped) -> str:

@@ -34,7 +34,7 @@ class Command:
     self.zygote, self.pid, self.out, self.err = zygote, pid, out, err
     self._code = None
 
-  def wait(self, seconds: float = 60) -> int:
+  def wait(self, seconds: float = 300) -> int:
     """How it ended: exit code, negative for a signal."""
     if self._code is None:
       self._code = self.zygote.ask({'wait': self.pid, 'seconds': seconds})
@@ -172,6 +172,7 @@ def assert_survived(commands, whole):
     assert differing(contents(folder), whole(program)) == []
     assert check.check(folder).faults == []
     assert leftovers(folder) == []
+    assert not (folder / 'damaged').exists(), 'no kill damages a save'
 
   return survived
 

@@ -43,6 +43,7 @@ def small(tmp_path):
     subprocess.run(['umount', '-l', str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_file_system(commands, assert_survived, disk, small):
   workdir = small('size=400k') / 'run'
   full = commands.train(workdir)
@@ -59,6 +60,7 @@ def test_a_full_file_system(commands, assert_survived, disk, small):
   assert_survived(workdir)
 
 
+@pytest.mark.slow
 def test_a_read_only_file_system(commands, small):
   folder = small('size=2m')
   small('ro')

@@ -23,6 +23,7 @@ POINTS = {
   'compiling': ('call', 1, 'during', 0.02),
   'training': ('call', 6, 'during', 0.001),
   'index not written': (JSON, 1, 'before', 0),
+  'index copied, not written': (JSON, 2, 'before', 0),
   'first save': (SAVE, 1, 'during', 0.01),
   'mid-segment': (SAVE, 4, 'during', 0.01),
   'segment saved, no manifest': (SAVE, 2, 'after', 0),
@@ -31,7 +32,7 @@ POINTS = {
   'old checkpoint half deleted': (DROP, 1, 'before', 0),
   'last save without manifest': (COMMIT, 11, 'before', 0),
 }
-DEFAULT = ('segment committed, no checkpoint', 'mid-checkpoint')
+DEFAULT = ('training', 'segment saved, no manifest')
 
 
 def fault(at, count, when, delay):
@@ -51,6 +52,7 @@ def test_killed_at(commands, assert_survived, tmp_path, where):
   assert_survived(tmp_path)
 
 
+@pytest.mark.slow
 def test_killed_in_an_evaluation(commands, assert_survived, tmp_path):
   call = fault('call', 3, 'during', 0.02)
   killed = commands.train(tmp_path, call, program='slow_evaluate')
@@ -82,6 +84,7 @@ def test_killed_again_and_again(commands, assert_survived, tmp_path):
   assert_survived(tmp_path)
 
 
+@pytest.mark.slow
 def test_what_killed_saves_leave_is_cleared(
   commands, assert_survived, disk, tmp_path
 ):
@@ -97,6 +100,7 @@ def test_what_killed_saves_leave_is_cleared(
     'branches/0000000020.orbax-checkpoint-tmp/x',
     'branches/0000000020.part',
     'index.json.part',
+    'indexes/0123.json.part',
   ):
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text('{"half":')

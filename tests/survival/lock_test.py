@@ -6,11 +6,13 @@ Also where the file system's own lock is granted to everybody.
 import fcntl
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -18,22 +20,30 @@ from jaxsynth.errors import UserError
 from jaxsynth.trajectory import lock
 
 
-def test_a_second_process_is_refused_by_name(
-  commands, assert_survived, disk, tmp_path
-):
-  first = commands.train(tmp_path, program='slow_step')
+def state(command):
+  """A letter: R running, T stopped, ..."""
+  return Path(f'/proc/{command.pid}/stat').read_text().rpartition(')')[2][1]
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+def test_a_second_process_is_refused_by_name(commands, whole, disk, tmp_path):
+  first = commands.train(tmp_path, {'at': 'call', 'count': 3, 'do': 'pause'})
   path = disk.trajectory(tmp_path) / 'lock'
   for _ in range(6000):
     if path.exists() and path.read_text():
       break
     time.sleep(0.01)
-  second = commands.train(tmp_path, program='slow_step')
+  second = commands.train(tmp_path)
   assert second.wait() == 2
   (line,) = second.said
   assert f'process {first.pid} on {socket.gethostname()} since 20' in line
   assert line.endswith('wait for it or choose another workdir')
-  assert first.wait() == 0, 'the first is not disturbed'
-  assert_survived(tmp_path, 'slow_step')
+  while state(first) != 'T':
+    time.sleep(0.01)
+  commands.signal(first, signal.SIGCONT)
+  assert first.wait() == 0, first.stderr
+  found = disk.contents(disk.trajectory(tmp_path))
+  assert disk.differing(found, whole()) == [], 'the first is not disturbed'
 
 
 @pytest.fixture

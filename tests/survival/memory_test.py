@@ -52,6 +52,7 @@ def growth(held: list[int], first: int, last: int) -> float:
   return (at(last) - at(first)) / 2**20
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
 def test_memory_after_60_segments(tmp_path):
   held = trained(tmp_path / 'a', 60)

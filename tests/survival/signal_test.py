@@ -1,6 +1,6 @@
 """SIGTERM and Ctrl-C: what is saved, how soon the process is gone, its words.
 
-Timings are bounds that a busy machine keeps easily.
+What is interrupted would take minutes, so what ends sooner left at once.
 """
 
 import signal
@@ -12,7 +12,7 @@ SAVE = 'jaxsynth.trajectory.store:save'
 SAVED = 'everything is saved: run the same command again to continue'
 
 
-def started(path, pattern, seconds=60):
+def started(path, pattern, seconds=300):
   """Waits until something below `path` matches `pattern`."""
   for _ in range(int(seconds / 0.01)):
     if list(path.glob(pattern)):
@@ -21,10 +21,10 @@ def started(path, pattern, seconds=60):
   raise AssertionError(f'{pattern} never came')
 
 
-def seconds_to_end(command) -> float:
+def assert_leaves_at_once(command, code):
   began = time.monotonic()
-  command.wait()
-  return time.monotonic() - began
+  assert command.wait() == code, command.stderr
+  assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,7 @@ def test_stopped_at_every_start(commands, assert_survived, tmp_path):
   assert_survived(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_signal_before_the_first_call_leaves_at_once(commands, tmp_path):
   """As in the compiler, where Python takes no notice of signals."""
   long = {'at': 'jaxsynth.train.engine:build', 'do': 'compiled_for_long'}
@@ -65,8 +66,7 @@ def test_a_signal_before_the_first_call_leaves_at_once(commands, tmp_path):
   started(tmp_path, 'stages/train/index.json')
   time.sleep(0.5)
   commands.signal(command, signal.SIGTERM)
-  assert seconds_to_end(command) < 3
-  assert command.wait() == 75
+  assert_leaves_at_once(command, 75)
   assert command.said == [
     'jaxsynth: stopped; what is finished is saved: run the same command again '
     'to continue'
@@ -78,22 +78,21 @@ def assert_second_ctrl_c_leaves(commands, workdir, fault):
   started(workdir, 'stages/train/segments/0000000000.json')
   time.sleep(0.5)  # what is long is under way
   commands.signal(command, signal.SIGINT)
-  time.sleep(0.3)
+  while not command.said:
+    time.sleep(0.01)
   commands.signal(command, signal.SIGINT)
-  assert seconds_to_end(command) < 3
-  assert command.wait() == 130, command.stderr
+  assert_leaves_at_once(command, 130)
   noted, left = command.said
   assert noted.endswith('Ctrl-C again leaves at once')
   assert left.endswith('without saving: run the same command again to continue')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'fault',
   [
     {'at': 'call', 'count': 7, 'do': 'compiled_for_long'},
-    pytest.param(
-      {'at': SAVE, 'count': 4, 'do': 'sleep'}, marks=pytest.mark.slow
-    ),
+    {'at': SAVE, 'count': 4, 'do': 'sleep'},
   ],
   ids=['call', 'save'],
 )

@@ -54,15 +54,12 @@ POINTS = {
   'figure': kill(FIGURE, 1, 'after'),
   'verdict': kill(VERDICT),
 }
-DEFAULT = ('child in a save',)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'where',
-  [
-    w if w in DEFAULT else pytest.param(w, marks=pytest.mark.slow)
-    for w in POINTS
-  ],
+  POINTS,
 )
 def test_killed_study(study, disk, tmp_path, where):
   start, (verdict, stages) = study
@@ -77,6 +74,7 @@ def test_killed_study(study, disk, tmp_path, where):
   assert math.isfinite(found['claims'][0]['measured']['median'])
 
 
+@pytest.mark.slow
 def test_a_signal_while_measuring_leaves_at_once(study, disk, tmp_path):
   start, (verdict, _) = study
   stopped = start(tmp_path / 'run', {'at': NETCDF, 'count': 1, 'do': 'term'})

@@ -42,15 +42,6 @@ def _slow_evaluate(run, state, t):
   return {**conftest.TOY.evaluate(run, state, t), 'spin': spin.sum()}
 
 
-def _slow_step(run, state, t):
-  """The toy's step, of a tenth of a second or so."""
-  new, scalars = conftest.TOY.step(run, state, t)
-  spin = jax.lax.fori_loop(
-    0, 1_000_000, lambda i, x: jnp.tanh(x + 0.1), new['x']
-  )
-  return new, {**scalars, 'spin': spin.sum()}
-
-
 def _init(run):
   """The toy's state at step 0, or its parent's."""
   return conftest.TOY.init(run) if run.parent is None else run.parent
@@ -60,7 +51,6 @@ TOY = conftest.TOY._replace(init=_init)
 PROGRAMS = {
   'toy': TOY,
   'slow_evaluate': TOY._replace(evaluate=_slow_evaluate),
-  'slow_step': TOY._replace(step=_slow_step),
 }
 
 
@@ -76,9 +66,9 @@ def _error(number):
 
 
 def _compiled_for_long():
-  """Keeps Python waiting for compiled code, as the compiler does."""
-  spin = lambda x: jax.lax.fori_loop(0, 10**10, lambda i, x: jnp.tanh(x), x)
-  jax.jit(spin)(jnp.ones(8)).block_until_ready()
+  """Keeps Python waiting for compiled code, as the compiler does: minutes."""
+  spin = lambda x: jax.lax.fori_loop(0, 2**31 - 1, lambda i, x: jnp.tanh(x), x)
+  jax.jit(spin)(jnp.ones(64)).block_until_ready()
 
 
 ACTIONS = {
@@ -86,7 +76,8 @@ ACTIONS = {
   'term': _signal(signal.SIGTERM),
   'int': _signal(signal.SIGINT),
   'compiled_for_long': _compiled_for_long,
-  'sleep': lambda: time.sleep(60),
+  'sleep': lambda: time.sleep(600),
+  'pause': _signal(signal.SIGSTOP),
   'full': _error(errno.ENOSPC),
   'read_only': _error(errno.EROFS),
 }
