@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from jaxsynth.errors import UserError
+from jaxsynth.stopping import Stopper
 
 
 def list_everything(args: argparse.Namespace) -> int:
@@ -26,12 +27,12 @@ def list_everything(args: argparse.Namespace) -> int:
 
 def reproduce(args: argparse.Namespace) -> int:
   """Runs a study to its verdict; 1 if a gated claim failed."""
-  from jaxsynth import launch
-  from jaxsynth.studies import reproduce as studies
-  from jaxsynth.studies import verdict
-
   workdir = Path(args.workdir or f'runs/{args.study}-{args.preset}')
-  with launch.Stopper() as stopping:
+  with Stopper() as stopping:
+    from jaxsynth import launch
+    from jaxsynth.studies import reproduce as studies
+    from jaxsynth.studies import verdict
+
     result = studies.reproduce(
       args.study,
       args.preset,
@@ -48,11 +49,11 @@ def reproduce(args: argparse.Namespace) -> int:
 
 def train(args: argparse.Namespace) -> int:
   """Trains a config."""
-  from jaxsynth import launch
+  with Stopper() as stopping:
+    from jaxsynth import launch
 
-  overrides = [*launch.seed_overrides(args.seeds), *args.overrides]
-  config = launch.load_config(args.config, overrides)
-  with launch.Stopper() as stopping:
+    overrides = [*launch.seed_overrides(args.seeds), *args.overrides]
+    config = launch.load_config(args.config, overrides)
     groups = launch.train(
       config,
       Path(args.workdir),

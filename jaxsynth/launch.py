@@ -4,24 +4,24 @@ The command line (`jaxsynth ...`), the absl entry for pods and Colab
 (`python -m jaxsynth.experiments.train`) and a notebook all come through here.
 """
 
-import signal
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from types import FrameType
 
 from ml_collections import ConfigDict
 
 from jaxsynth import build, lookup, stage
 from jaxsynth.config import override
 from jaxsynth.errors import UserError
+from jaxsynth.stopping import AGAIN, Stopper
 from jaxsynth.train import layout
 from jaxsynth.train.loop import Event, Stopped
 from jaxsynth.trajectory import paths
+from jaxsynth.trajectory.lock import Lock
 from jaxsynth.trajectory.trajectory import Trajectory
 
-# Exit codes: 2 a mistake of the user, do not restart; 75 (EX_TEMPFAIL) the
-# work was interrupted and saved, restart the same command.
-EXIT_FAILED, EXIT_USER, EXIT_RESTART = 1, 2, 75
+# Exit codes: 1 a claim failed, a disk is full; 2 a mistake of the user; after
+# neither would restarting help. See `stopping` for those that mean 'restart'.
+EXIT_FAILED, EXIT_USER = 1, 2
 
 PACKAGE = 'jaxsynth.configs'
 
@@ -71,35 +71,6 @@ def seed_overrides(seeds: str | None) -> list[str]:
     raise UserError(
       f'--seeds is a count (8), a list (0,5,9) or a range (0:8), got {seeds!r}'
     ) from None
-
-
-class Stopper:
-  """Turns SIGTERM and Ctrl-C into a request to save and stop.
-
-  The first signal is noted, and training stops between two calls; a second
-  Ctrl-C leaves at once. Use as a context, pass as `stopping`.
-  """
-
-  def __init__(self):
-    self._asked = False
-    self._before: dict[int, object] = {}
-
-  def __call__(self) -> bool:
-    return self._asked
-
-  def _note(self, number: int, frame: FrameType | None) -> None:
-    if self._asked and number == signal.SIGINT:
-      raise KeyboardInterrupt
-    self._asked = True
-
-  def __enter__(self) -> 'Stopper':
-    for number in (signal.SIGTERM, signal.SIGINT):
-      self._before[number] = signal.signal(number, self._note)
-    return self
-
-  def __exit__(self, *exc) -> None:
-    for number, handler in self._before.items():
-      signal.signal(number, handler)
 
 
 def tensorboard(folder: Path) -> Callable[[Event], None]:
@@ -160,7 +131,7 @@ def train(
   stage_name: str = 'train',
   parent: stage.Parent | None = None,
   tensorboard_log: bool = False,
-  stopping: Callable[[], bool] = lambda: False,
+  stopping: Stopper | None = None,
   allow: Sequence[str] = (),
   say: Callable[[str], None] = print,
   quiet: bool = False,
@@ -173,7 +144,7 @@ def train(
     stage_name: name of the stage.
     parent: where its runs start.
     tensorboard_log: write live curves to workdir/tensorboard.
-    stopping: asked between calls.
+    stopping: asked between calls; disarmed after each group.
     allow: what may have changed since ('layout', 'source_digest').
     say: takes one line.
     quiet: no progress bars.
@@ -184,30 +155,42 @@ def train(
   paths.local(workdir)
   layout.configure()
   groups = build.groups(config)
+  stopping = stopping or Stopper()
   say(f'{stage_name}: {say_groups(groups)}')
-  out = {}
-  for label, setup in groups.items():
+
+  def train_group(label: str, setup: build.Setup) -> Trajectory:
+    if stopping.noted:  # during the last call of the group before
+      raise Stopped(0)
     folder = workdir / 'stages' / stage_name / label
     observers = []
     if tensorboard_log:
       observers.append(
         tensorboard(workdir / 'tensorboard' / stage_name / label)
       )
-    out[label] = stage.train(
-      setup,
-      folder,
-      parent=parent,
-      title=f'{stage_name} {label}'.strip(),
-      observers=observers,
-      stopping=stopping,
-      allow=tuple(allow),
-      quiet=quiet,
-    )
-  return out
+    try:
+      return stage.train(
+        setup,
+        folder,
+        parent=parent,
+        title=f'{stage_name} {label}'.strip(),
+        observers=observers,
+        stopping=stopping,
+        allow=tuple(allow),
+        quiet=quiet,
+      )
+    finally:
+      stopping.disarm()
+
+  with Lock(workdir / 'lock'):
+    return {label: train_group(label, s) for label, s in groups.items()}
 
 
 def stopped_text(error: Stopped) -> str:
+  return f'stopped after step {error.step}, everything is saved: {AGAIN}'
+
+
+def disk_text(trouble: str) -> str:
   return (
-    f'stopped after step {error.step}, everything is saved: run the same '
-    'command again to continue'
+    f'{trouble}; what was saved before is intact: once the disk takes '
+    'more, run the same command again to continue'
   )

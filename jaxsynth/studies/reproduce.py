@@ -10,10 +10,13 @@ from ml_collections import ConfigDict
 
 from jaxsynth import build, config, launch, source, stage
 from jaxsynth.errors import UserError
+from jaxsynth.stopping import Stopper
+from jaxsynth.studies import files, verdict
 from jaxsynth.studies import study as studies
-from jaxsynth.studies import verdict
 from jaxsynth.train import layout
+from jaxsynth.train.loop import Stopped
 from jaxsynth.trajectory import manifest, paths
+from jaxsynth.trajectory.lock import Lock
 from jaxsynth.trajectory.trajectory import Trajectory
 from jaxsynth.trajectory.writer import differences
 
@@ -42,7 +45,7 @@ def reproduce(
   workdir: Path,
   overrides: Sequence[str] = (),
   *,
-  stopping: Callable[[], bool] = lambda: False,
+  stopping: Stopper | None = None,
   allow: Sequence[str] = (),
   say: Callable[[str], None] = print,
   quiet: bool = False,
@@ -89,6 +92,8 @@ def reproduce(
       raise UserError(
         f'stage {stage_name!r} of a study may have no static axes'
       )
+    if stopping and stopping.noted:  # in its last call: measuring comes next
+      raise Stopped(stage_config.train.steps)
     return groups['']
 
   command = ['jaxsynth', 'reproduce', name, f'--preset={preset}']
@@ -109,4 +114,6 @@ def reproduce(
     facts=facts,
     say=say,
   )
-  return studies.run_study(name, bench)
+  with Lock(workdir / 'study.lock'):
+    files.sweep(workdir)
+    return studies.run_study(name, bench)
