@@ -78,7 +78,7 @@ def test_a_study_whose_runs_diverged_reaches_a_verdict(commands, tmp_path):
   argv = ['reproduce', 'markov_mixture', '--preset=smoke', '--quiet']
   argv += [f'--workdir={tmp_path}', '--config.optimizer.peak_lr=1e30']
   done = commands.start(argv, program=None)
-  assert done.wait(230) == 0, done.stderr  # no gates at smoke
+  assert done.wait(900) == 0, done.stderr  # no gates at smoke
   verdict = json.loads((tmp_path / 'verdict.json').read_text())
   for entry in verdict['claims']:
     measured = entry['measured']
