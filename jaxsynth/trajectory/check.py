@@ -45,7 +45,7 @@ def _contents(folder: Path, body: dict) -> tuple[dict, list[str]]:
 def _equal_neighbours(name: str, body: dict, arrays: dict) -> list[str]:
   """Runs whose consecutive snapshots are equal in every array."""
   kept = [a for n, a in arrays.items() if n.startswith('snapshots')]
-  if not kept:
+  if not kept or len(body['snapshot_steps']) < 2:
     return []
   same = np.all(
     [
@@ -82,7 +82,7 @@ def check(folder: Path) -> Result:
     ids = [run['run_id'] for run in index['runs']]
   except (manifest.DamagedError, KeyError, TypeError) as e:
     return Result('the index cannot be read', [str(e)], [])
-  reached, snapshot_steps, last = 0, [], None
+  reached, snapshot_steps, last = index.get('start', 0), [], None
   segments = committed(folder / 'segments')
   for path in segments:
     found = manifest.faults(path)
@@ -148,7 +148,8 @@ def _plan_faults(
     return out
   train = index['config']['train']
   planned = plan.steps_of(train['snapshots'], index['steps'])
-  planned = set(planned[planned <= reached].tolist())
+  inside = (planned >= index.get('start', 0)) & (planned <= reached)
+  planned = set(planned[inside].tolist())
   for kind, wrong in (
     ('missing', planned - set(steps)),
     ('not in the plan', set(steps) - planned),

@@ -41,13 +41,13 @@ class Leaf:
     self.dtype = array.dtype.numpy_dtype
 
   def __getitem__(self, index) -> np.ndarray:
-    index = _expand(index, len(self.shape))
+    index = expand(index, len(self.shape))
     axes = (self._runs, self._rows, *map(np.arange, self.shape[2:]))
     where = tuple(_pick(values, i) for values, i in zip(axes, index))
     return np.asarray(self._array.oindex[where].read().result())
 
 
-def _expand(index, ndim: int) -> list:
+def expand(index, ndim: int) -> list:
   """One index per axis, with the axes that were left out."""
   index = list(index) if isinstance(index, tuple) else [index]
   dots = [i for i, part in enumerate(index) if part is Ellipsis]
@@ -121,6 +121,23 @@ class Trajectory:
     """Steps of the snapshots, [K]."""
     return self._all_steps[self.rows]
 
+  @property
+  def start(self) -> int:
+    """Updates done before its first: 0 unless it is a zoom."""
+    return self.segments[0][1]['start']
+
+  @property
+  def shards(self) -> tuple['Trajectory', ...]:
+    """The trajectories on disk whose runs these are."""
+    return (self,)
+
+  @property
+  def origin(self) -> 'Trajectory | None':
+    """What this zooms into or was forked from; see `index['origin']`."""
+    record = self.index.get('origin')
+    folder = record and (self.folder / record['trajectory']).resolve()
+    return record and Trajectory(folder, self.apply, self.constants)
+
   @cached_property
   def runs(self) -> pd.DataFrame:
     """The table of runs: identity, hyperparameters, seeds, divergence.
@@ -134,7 +151,8 @@ class Trajectory:
     table = pd.DataFrame(rows).iloc[self.run_index].reset_index(drop=True)
     if 'loss' in self.metrics:
       bad = ~np.isfinite(self.metrics['loss'].values)
-      table['diverged_at'] = np.where(bad.any(1), bad.argmax(1) + 1, np.nan)
+      first = self.metrics.step.values[bad.argmax(1)]
+      table['diverged_at'] = np.where(bad.any(1), first, np.nan)
     return table
 
   @cached_property
@@ -220,7 +238,7 @@ class Trajectory:
       variables[key] = (('run', axis, *extra), data)
     coords = {'run': np.arange(len(self.run_index))}
     last = self.segments[-1][1]['stop']
-    coords['step'] = np.arange(1, last + 1)
+    coords['step'] = np.arange(self.start + 1, last + 1)
     coords['eval_step'] = np.asarray(
       [s for _, m in self.segments for s in m['eval_steps']], np.int64
     )

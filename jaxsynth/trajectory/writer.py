@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from jaxsynth.errors import UserError
+from jaxsynth.trajectory import index as indexes
 from jaxsynth.trajectory import manifest, store
 from jaxsynth.types import PyTree
 
@@ -84,11 +85,10 @@ class Writer:
     except OSError as e:
       raise UserError(f'cannot write to {folder}: {e.strerror}') from None
     self._take_lock()
-    path = folder / 'index.json'
-    if path.exists():
-      self._compare(path, index, allow)
+    if indexes.path_of(folder).exists():
+      self._compare(index, allow)
     else:
-      manifest.write_json(path, index)
+      indexes.write(folder, index)
     self.run_ids = [run['run_id'] for run in index['runs']]
     self._sweep()
     self._worker = ThreadPoolExecutor(1, 'trajectory-writer')
@@ -109,9 +109,9 @@ class Writer:
     self._lock.write(f'process {os.getpid()}')
     self._lock.flush()
 
-  def _compare(self, path: Path, new: dict, allow: tuple[str, ...]) -> None:
-    old = manifest.load_json(path)
-    notes = old.pop('resumed_under', [])
+  def _compare(self, new: dict, allow: tuple[str, ...]) -> None:
+    old, history = indexes.split(indexes.read(self.folder))
+    notes = history.get('resumed_under', [])
     found = differences(old, new)
     part = lambda difference: difference.split(':')[0].split('.')[0]
     allowed = [d for d in found if part(d) in allow]
@@ -130,8 +130,8 @@ class Writer:
         f'{shown}{more}; {way}'
       )
     if allowed and allowed not in notes:
-      notes = [*notes, allowed]
-      manifest.write_json(path, {**old, 'resumed_under': notes})
+      history['resumed_under'] = [*notes, allowed]
+      indexes.write(self.folder, {**old, **history})
 
   def _sweep(self) -> None:
     """Removes what a killed process left half-written, nothing committed."""
