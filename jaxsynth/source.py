@@ -11,7 +11,9 @@ _READING = (
   'catalogue.py',
   'cli.py',
   'commands.py',
+  'commands_grow.py',
   'estimate.py',
+  'export.py',
   'plots',
   'studies',
 )
