@@ -69,7 +69,9 @@ def trajectories(workdir: Path) -> list[Path]:
   """
   if not workdir.is_dir():
     raise UserError(f'no folder {workdir}')
-  found = sorted(p.parent for p in workdir.rglob('index.json'))
+  names = ('index.json', 'segments')
+  found = {p.parent for name in names for p in workdir.rglob(name)}
+  found = sorted(p for p in found if p.name != 'damaged')
   if not found:
     raise UserError(f'{workdir} holds no trajectory')
   return found

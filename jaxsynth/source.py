@@ -16,6 +16,7 @@ _READING = (
   'export.py',
   'plots',
   'studies',
+  'verify.py',
 )
 
 

@@ -17,10 +17,11 @@ import numpy as np
 
 from jaxsynth import build, progress, source
 from jaxsynth.errors import UserError
+from jaxsynth.train import keeping, loop, sweep
 from jaxsynth.train import layout as layouts
-from jaxsynth.train import loop, sweep
 from jaxsynth.train.program import Program
-from jaxsynth.trajectory import manifest, plan, shards, states, writer
+from jaxsynth.trajectory import index as indexes
+from jaxsynth.trajectory import manifest, plan, shards, states, store, writer
 from jaxsynth.trajectory.trajectory import Trajectory
 from jaxsynth.types import PyTree, Run
 
@@ -35,12 +36,14 @@ class Origin:
     state: the step to train from and the full states [R, ...] there; None
       initialises at step 0.
     record: what the index says of where all this comes from.
+    copied: saves of the other training that are taken over as they are.
   """
 
   runs: Sequence[sweep.RunSpec]
   start: int
   state: tuple[int, PyTree] | None
   record: dict[str, Any]
+  copied: Sequence[Path] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +102,7 @@ def schedule_of(
 
 def layout_of(setup: build.Setup) -> layouts.Layout:
   o = setup.layout
-  return layouts.choose(o.mode, o.block, o.microbatches)
+  return layouts.choose(o.mode, o.block, setup.microbatches)
 
 
 def match(parent: Parent, specs: list[sweep.RunSpec]) -> list[int]:
@@ -143,20 +146,41 @@ def _parent_states(
   tree = states.load(parent.trajectory, parent.step, rows, ('branches',))
   record = {
     'trajectory': os.path.relpath(parent.trajectory.folder, child),
-    'config_hash': parent.trajectory.index['config_hash'],
+    'config_hash': indexes.first_hash(parent.trajectory.index),
     'step': parent.step,
     'run_ids': [parent.trajectory.index['runs'][i]['run_id'] for i in rows],
   }
   return tree, record
 
 
+def program_of(setup: build.Setup, program: Program | None = None) -> Program:
+  """What is trained, with the snapshots that the setup asks for."""
+  program = program or setup.program()
+  t = setup.train
+  return keeping.select(program, t.snapshot_dtype, t.snapshot_leaves)
+
+
 def index_of(
   setup: build.Setup,
   layout: layouts.Layout,
   parent: dict | None,
+  program: Program | None = None,
+  parent_state: PyTree = None,
   origin: Origin | None = None,
 ) -> dict[str, Any]:
-  """What a trajectory says of itself."""
+  """What a trajectory says of itself.
+
+  Args:
+    setup: what is trained.
+    layout: on what.
+    parent: what the index says of it.
+    program: if it is not the ordinary one.
+    parent_state: of one run.
+    origin: what is retraced.
+  """
+  whole = program or setup.program()
+  state = abstract_state(whole, setup.sweep.runs()[0], parent_state)
+  kept = store.flatten(jax.eval_shape(whole.keep, state))
   specs = origin.runs if origin else setup.sweep.runs()
   cut = {'start': origin.start, 'origin': origin.record} if origin else {}
   return {
@@ -167,6 +191,8 @@ def index_of(
     'source_digest': source.source_digest(),
     'layout': layout.record(),
     'parent': parent,
+    'program': 'own' if program else 'of the config',
+    'leaves': {name or 'snapshots': x.dtype.name for name, x in kept.items()},
     'steps': setup.train.steps,
     'runs': [
       {'run_id': s.id, 'seeds': dict(s.seeds), 'hparams': dict(s.hparams)}
@@ -228,17 +254,18 @@ def train(
       f'sweep.static ({", ".join(setup.sweep.static)}) makes several groups: '
       'train each of build.groups(config)'
     )
-  program = program or setup.program()
+  own, program = program, program_of(setup, program)
   specs = list(origin.runs) if origin else setup.sweep.runs()
   layout = layout_of(setup)
   parents, record = _parent_states(parent, specs, folder)
-  index = index_of(setup, layout, record, origin)
+  one_parent = jax.tree.map(lambda x: x[0], parents)
+  keeping.check_storable(program, sweep.one(specs[0]), one_parent)
+  index = index_of(setup, layout, record, own, one_parent, origin)
   first = origin.start if origin else 0
   with writer.Writer(folder, index, allow) as out:
-    if origin and origin.state:
-      out.checkpoint(*origin.state, keep=True)
+    if origin:
+      out.begin(origin.copied, origin.state)
     if not out.finished(setup.train.steps):
-      one_parent = jax.tree.map(lambda x: x[0], parents)
       with progress.bar(title, setup.train.steps, quiet) as update:
 
         def observe(event: loop.Event) -> None:
@@ -266,6 +293,7 @@ def open_trajectory(
   setup: build.Setup | None = None,
   program: Program | None = None,
   added: bool = True,
+  damaged: str = 'raise',
 ) -> Trajectory:
   """Opens a trajectory with what `map` needs of its config.
 
@@ -274,10 +302,11 @@ def open_trajectory(
     setup: of the training; rebuilt from the index by default.
     program: of the training, if not the ordinary one.
     added: with the runs that `jaxsynth add-seeds` added since.
+    damaged: 'raise', or 'skip' to leave out damaged segments; see
+      `Trajectory`.
   """
-  bare = shards.opened(Path(folder)) if added else Trajectory(Path(folder))
+  opened = shards.opened if added else Trajectory
+  bare = opened(Path(folder), damaged=damaged)
   setup = setup or build.build(bare.index['config'])
   program = program or setup.program()
-  return dataclasses.replace(
-    bare, apply=setup.model.apply, constants=program.constants
-  )
+  return bare.bind(setup.model.apply, program.constants)

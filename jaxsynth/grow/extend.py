@@ -13,7 +13,6 @@ optimizer and its data would begin again.
 """
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -25,9 +24,9 @@ from jaxsynth.grow import lengthen, proof, source
 from jaxsynth.grow.zoom import Zoomed
 from jaxsynth.train.program import Program
 from jaxsynth.trajectory import index as indexes
-from jaxsynth.trajectory import manifest, plan, shards, states
+from jaxsynth.trajectory import manifest, plan, saves, shards, states
 from jaxsynth.trajectory.trajectory import Trajectory
-from jaxsynth.trajectory.writer import Writer, committed
+from jaxsynth.trajectory.writer import Writer
 
 
 def extend(
@@ -128,6 +127,7 @@ def _extended(
     raise UserError(f'{folder} is a zoom: extend {traj.origin.folder}')
   found = source.of(traj, program, allow)
   source.require_layout(found, allow)
+  source.require_format(traj)
   history = index.get('extensions', [])
   asked = plain({'steps': steps, **plans})  # as the note reads it back
   if history and history[-1]['asked'] == asked:
@@ -193,38 +193,44 @@ def fork(
       'copy without them and add them again'
     )
   found = source.of(traj, program, allow)
+  source.require_format(traj)
   source.require_finished(traj)
+  _require_free(output)
   old = traj.index['config']
   new = lengthen.stretched(old, steps, plans or {})
   common = lengthen.common(old, new)
   until = min(common, 0 if found.layout else lengthen.agree(old, new))
+  branches = set(plan.steps_of(new['train']['branches'], steps).tolist())
+  kept = set(states.kept(traj, ('branches',)))
+  until = min([until, *(branches - kept)])  # those before it are copied
   begin = max([s for s in states.kept(traj) if s <= until], default=0)
   begin = begin if begin in _segment_ends(traj) else 0
   state = None
   if begin:
     state = begin, states.load(traj, begin, traj.run_index)
-    if begin not in plan.steps_of(new['train']['branches'], steps):
+    if begin not in branches:
       listed = lengthen.listed(new['train']['branches'])
       new['train']['branches'] = [*listed, begin]
+  copied = _copied(traj, begin, branches)
   record = {
     'kind': 'fork',
     'trajectory': os.path.relpath(traj.folder, output),
-    'config_hash': traj.index['config_hash'],
+    'config_hash': indexes.first_hash(traj.index),
     'step': begin,
     'run_ids': [run['run_id'] for run in traj.index['runs']],
+    'indexes': sorted({manifest.read(path)['index'] for path in copied}),
   }
   specs = source.specs_of(traj)
   say(
     f'fork: its first {common} updates are those of {traj.folder}; '
     f'{begin} steps are copied, {steps - begin} trained'
   )
-  _copy_history(traj, output, begin)
   result = stage.train(
     build.build(new),
     output,
-    program=found.program,
+    program=program,
     parent=source.parent_of(traj),
-    origin=stage.Origin(specs, 0, state, record),
+    origin=stage.Origin(specs, 0, state, record, copied),
     title='fork',
     allow=tuple(allow),
     stopping=stopping,
@@ -239,23 +245,23 @@ def _segment_ends(traj: Trajectory) -> set[int]:
   return {body['stop'] for _, body in traj.segments}
 
 
-def _copy_history(traj: Trajectory, output: Path, until: int) -> None:
-  """Copies the segments up to a step, each before its manifest.
+def _copied(traj: Trajectory, until: int, branches: set[int]) -> list[Path]:
+  """The saves a fork takes over: segments, and the branch points it plans."""
+  segments = [path for path, body in traj.segments if body['stop'] <= until]
+  states_of = saves.committed(traj.folder / 'branches')
+  before = [p for p in states_of if int(p.name) in branches - {until}]
+  return [*segments, *(p for p in before if int(p.name) < until)]
+
+
+def _require_free(output: Path) -> None:
+  """Refuses a folder that holds something that no fork began.
 
   Raises:
-    UserError: the folder holds something that no fork began.
+    UserError: what it holds.
   """
   if indexes.path_of(output).exists():
     return
-  foreign = [p.name for p in output.glob('*') if p.name != 'segments']
+  begun = ('lock', 'indexes', 'index.json.part')
+  foreign = [p.name for p in output.glob('*') if p.name not in begun]
   if foreign:
     raise UserError(f'{output} holds {foreign[0]!r}: choose another folder')
-  for path in committed(traj.folder / 'segments'):
-    target = output / 'segments' / path.name
-    if manifest.read(path)['stop'] > until or manifest.path_of(target).exists():
-      continue
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(path, target)
-    part = manifest.path_of(target).with_name(target.name + '.json.part')
-    shutil.copyfile(manifest.path_of(path), part)
-    os.replace(part, manifest.path_of(target))

@@ -11,9 +11,10 @@ from jaxsynth import build, source, stage
 from jaxsynth.errors import UserError
 from jaxsynth.train.program import Program
 from jaxsynth.train.sweep import RunSpec
-from jaxsynth.trajectory import shards
+from jaxsynth.trajectory import index as indexes
+from jaxsynth.trajectory import manifest, shards
+from jaxsynth.trajectory.compare import differences
 from jaxsynth.trajectory.trajectory import Trajectory
-from jaxsynth.trajectory.writer import differences
 
 
 class Source(NamedTuple):
@@ -22,14 +23,12 @@ class Source(NamedTuple):
   Attributes:
     traj: what is on disk of it.
     setup: its config, built.
-    program: what it trained.
     layout: where the layout here differs from the recorded one, one
       'path: old -> new' each; bit equality is expected if nowhere.
   """
 
   traj: Trajectory
   setup: build.Setup
-  program: Program
   layout: list[str]
 
 
@@ -44,9 +43,18 @@ def of(
     allow: 'source_digest' takes it all the same if the code has changed.
 
   Raises:
-    UserError: the code has changed, or what its config means.
+    UserError: the code has changed, or what its config means; or the training
+      had a program of its own and none is given, or the other way round.
   """
   index = traj.index
+  own = 'own' if program else 'of the config'
+  if index.get('program', own) != own:
+    raise UserError(
+      f'{traj.folder} trained a program of its own: only code that passes '
+      'program=... can retrace it'
+      if program is None
+      else f'{traj.folder} trained the program of its config: pass no program'
+    )
   setup = build.build(index['config'])
   if setup.config_hash != index['config_hash']:
     changed = differences(index['config'], setup.config)
@@ -67,9 +75,20 @@ def of(
   layout = []
   for shard in traj.shards:
     layout += differences(shard.index['layout'], here)
-  return Source(
-    traj, setup, program or setup.program(), list(dict.fromkeys(layout))
-  )
+  return Source(traj, setup, list(dict.fromkeys(layout)))
+
+
+def require_format(traj: Trajectory) -> None:
+  """Refuses to continue what an older version wrote.
+
+  Raises:
+    UserError: its format is another.
+  """
+  if traj.index.get('format') != manifest.FORMAT:
+    raise UserError(
+      f'{traj.folder} is of format {traj.index.get("format")}: it can be read '
+      f'and zoomed into, not continued; a training now has {manifest.FORMAT}'
+    )
 
 
 def require_layout(found: Source, allow: Sequence[str]) -> None:
@@ -126,7 +145,7 @@ def parent_of(traj: Trajectory) -> stage.Parent | None:
   here = os.path.join(traj.folder.absolute(), records[0]['trajectory'])
   folder = Path(os.path.normpath(here))  # symlinks as they were written
   parent = shards.opened(folder)
-  if parent.index['config_hash'] != records[0]['config_hash']:
+  if indexes.first_hash(parent.index) != records[0]['config_hash']:
     raise UserError(
       f'{folder}, the parent of {traj.folder}, is another training now'
     )

@@ -16,6 +16,7 @@ from jaxsynth import build, stage
 from jaxsynth.errors import UserError
 from jaxsynth.grow import proof, source
 from jaxsynth.train.program import Program
+from jaxsynth.trajectory import index as indexes
 from jaxsynth.trajectory import manifest, plan, states
 from jaxsynth.trajectory.trajectory import Trajectory
 
@@ -107,7 +108,7 @@ def zoom(
   result = stage.train(
     setup,
     output,
-    program=found.program,
+    program=program,
     parent=parent,
     origin=origin,
     title='zoom',
@@ -165,7 +166,7 @@ def _origin(
   record = {
     'kind': 'zoom',
     'trajectory': os.path.relpath(traj.folder, output),
-    'config_hash': traj.index['config_hash'],
+    'config_hash': indexes.first_hash(traj.index),
     'step': begin,
     'run_ids': [traj.index['runs'][i]['run_id'] for i in traj.run_index],
   }

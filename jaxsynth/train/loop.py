@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from jaxsynth.train import engine as engines
+from jaxsynth.train.keeping import nested
 from jaxsynth.train.layout import Layout
 from jaxsynth.train.program import Program
 from jaxsynth.train.sweep import RunSpec, stack
@@ -208,13 +209,6 @@ def arrays_of(parts: list[Advanced]) -> dict[str, np.ndarray]:
   return {**joined('snapshots'), **joined('scalars'), **joined('evals')}
 
 
-def nested(tree: PyTree) -> PyTree:
-  """Metric names with slashes ('fresh/loss') as nested dicts, else itself."""
-  if not (isinstance(tree, dict) and any('/' in k for k in tree)):
-    return tree
-  return store.unflatten({k.replace('/', '.'): v for k, v in tree.items()})
-
-
 def train(
   program: Program,
   specs: list[RunSpec],
@@ -262,12 +256,14 @@ def train(
   if first < 0:
     first = 0
   began, parts, size = time.monotonic(), [], 0
-  target = writer.committed_stop(first)
+  target, limit = writer.committed_stop(first), writer.next_start(first)
 
   def due(call: Call) -> bool:
     if target is not None:  # segments of a second try end where they did
       return call.stop == target
-    if call.branch or call.stop == last or stopping():
+    if call.branch or call.stop in (last, limit):
+      return True
+    if limit is None and stopping():
       return True
     return len(parts) + 1 >= checkpoint_calls or size >= SEGMENT_BYTES
 
@@ -287,8 +283,8 @@ def train(
       )
     )
     step = done.call.stop
-    if target is not None and step < target and stopping():
-      # Up to `target` all is on disk from before; the next start recomputes.
+    if done.state is None and (target or limit) and stopping():
+      # There are later segments on disk; the next start recomputes.
       raise Stopped(parts[0].call.start)
     if done.state is None:
       continue
@@ -301,7 +297,7 @@ def train(
     )
     writer.checkpoint(step, done.state, keep=done.call.branch)
     parts, size = [], 0
-    target = writer.committed_stop(step)
+    target, limit = writer.committed_stop(step), writer.next_start(step)
     if step < last and stopping():
       writer.wait()
       raise Stopped(step)

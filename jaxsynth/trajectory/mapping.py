@@ -19,7 +19,6 @@ from jax.sharding import PartitionSpec as P
 
 from jaxsynth import progress, rng
 from jaxsynth.errors import UserError, unknown
-from jaxsynth.trajectory import store
 from jaxsynth.types import Array, Key, PyTree, Run
 
 if TYPE_CHECKING:
@@ -88,6 +87,7 @@ def run(
   coords: dict[str, Any],
   title: str | None,
   quiet: bool,
+  partial: bool,
 ) -> xr.Dataset:
   """See `Trajectory.map`."""
   if over not in OVER:
@@ -145,8 +145,7 @@ def run(
     trees = []
     for r, rows in chunk:
       got = {n: leaf[r, rows] for n, leaf in leaves.items()}
-      got = {('' if n == 'snapshots' else n): a for n, a in got.items()}
-      trees.append(store.unflatten(got))
+      trees.append(traj.whole(got, partial))
     return _stack(trees)
 
   items = _items(traj, over)

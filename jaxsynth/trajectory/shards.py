@@ -21,8 +21,10 @@ import xarray as xr
 
 from jaxsynth.errors import UserError
 from jaxsynth.trajectory import index as indexes
-from jaxsynth.trajectory.trajectory import Trajectory, expand
-from jaxsynth.trajectory.writer import committed, differences
+from jaxsynth.trajectory.compare import differences
+from jaxsynth.trajectory.leaf import expand
+from jaxsynth.trajectory.saves import committed
+from jaxsynth.trajectory.trajectory import Trajectory
 
 FOLDER = 'shards'
 # What may differ between the configs of two shards.
@@ -178,8 +180,13 @@ def join(members: Sequence[Trajectory]) -> Trajectory:
 
 def added(folder: Path) -> list[Path]:
   """The shards that were added to a trajectory, by name."""
-  inside = (folder / FOLDER).glob('*/index.json')
-  return sorted(path.parent for path in inside)
+  return [p for p in sorted((folder / FOLDER).glob('*')) if _trajectory(p)]
+
+
+def _trajectory(folder: Path) -> bool:
+  """Whether a folder is one, even if its index is lost."""
+  names = ('index.json', 'segments')
+  return folder.name != 'damaged' and any((folder / n).exists() for n in names)
 
 
 def reached(folder: Path) -> int:
@@ -188,18 +195,23 @@ def reached(folder: Path) -> int:
   return Trajectory(folder).segments[-1][1]['stop'] if found else 0
 
 
-def opened(folder: Path) -> Trajectory:
+def opened(folder: Path, damaged: str = 'raise') -> Trajectory:
   """A trajectory with all runs that were added to it.
 
   A shard that is not as far as the trajectory itself, because it is being
   trained or was interrupted, is left out with a warning.
+
+  Args:
+    folder: the trajectory.
+    damaged: as of `Trajectory`, for each shard; where 'skip' leaves other
+      steps in one than in another, they cannot be read as one.
   """
-  first = Trajectory(folder)
+  first = Trajectory(folder, damaged=damaged)
   stop = first.segments[-1][1]['stop']
   members = [first]
   for path in added(folder):
     if reached(path) == stop and indexes.read(path)['steps'] == stop:
-      members.append(Trajectory(path))
+      members.append(Trajectory(path, damaged=damaged))
       continue
     warnings.warn(
       f'left out {path}: it is at step {reached(path)} of {stop}; the command '
@@ -221,10 +233,10 @@ def standing(workdir: Path) -> list[Path]:
   if not workdir.is_dir():
     raise UserError(f'no folder {workdir}')
   found = []
-  for path in sorted(p.parent for p in workdir.rglob('index.json')):
-    shard = path.parent.name == FOLDER and (
-      indexes.path_of(path.parents[1]).exists()
-    )
+  names = ('index.json', 'segments')
+  inside = {p.parent for name in names for p in workdir.rglob(name)}
+  for path in sorted(filter(_trajectory, inside)):
+    shard = path.parent.name == FOLDER and _trajectory(path.parents[1])
     zoom = (indexes.read(path).get('origin') or {}).get('kind') == 'zoom'
     if path == workdir or not (shard or zoom):
       found.append(path)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from jaxsynth.trajectory import manifest, store
+from jaxsynth.trajectory.saves import committed
 from jaxsynth.trajectory.trajectory import Trajectory
-from jaxsynth.trajectory.writer import committed
 from jaxsynth.types import PyTree
 
 KINDS = ('branches', 'checkpoints')

@@ -7,56 +7,42 @@
 
 each save with its manifest beside it. One worker thread writes in order, at
 most one save waiting, so a segment is committed before the checkpoint that
-follows it. A segment that exists is never written over: its recomputation
-after a crash is compared with it.
+follows it. A save that exists is never written over: its recomputation after
+a crash is compared with it. One that is damaged is set aside and written anew.
 """
 
 import fcntl
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jaxsynth import progress
 from jaxsynth.errors import UserError
 from jaxsynth.trajectory import index as indexes
-from jaxsynth.trajectory import manifest, store
+from jaxsynth.trajectory import manifest, saves, store
+from jaxsynth.trajectory.compare import (
+  allowed_differences,
+  differences,
+  differing_rows,
+)
+from jaxsynth.trajectory.saves import committed
 from jaxsynth.types import PyTree
 
 KEEP_CHECKPOINTS = 2
-# Parts of an index a user may decide to continue under another of.
-ALLOWABLE = ('layout', 'source_digest')
 
 
 class NonDeterminismError(Exception):
-  """A recomputed segment differs from the committed one."""
-
-
-def differences(old: Any, new: Any, at: str = '') -> list[str]:
-  """Where two JSON values differ, one 'path: old -> new' each."""
-  if isinstance(old, Mapping) and isinstance(new, Mapping):
-    out = []
-    for key in sorted(set(old) | set(new), key=str):
-      here = f'{at}.{key}' if at else str(key)
-      out += differences(old.get(key), new.get(key), here)
-    return out
-  return [] if old == new else [f'{at}: {old!r} -> {new!r}']
+  """A recomputed save differs from the committed one."""
 
 
 def _step_name(step: int) -> str:
   return f'{step:010d}'
-
-
-def committed(folder: Path) -> list[Path]:
-  """The committed saves in a folder, by step."""
-  if not folder.is_dir():
-    return []
-  found = (p.with_suffix('') for p in folder.glob('*.json'))
-  return sorted(p for p in found if p.name.isdigit() and p.is_dir())
 
 
 class Writer:
@@ -85,12 +71,18 @@ class Writer:
     except OSError as e:
       raise UserError(f'cannot write to {folder}: {e.strerror}') from None
     self._take_lock()
-    if indexes.path_of(folder).exists():
-      self._compare(index, allow)
+    if indexes.path_of(folder).exists() or saves.history(folder):
+      index = self._compare(index, allow)
     else:
       indexes.write(folder, index)
     self.run_ids = [run['run_id'] for run in index['runs']]
-    self._sweep()
+    self._start = index.get('start', 0)
+    self._identity = indexes.identity(index)
+    saves.sweep(folder)
+    # What the saves that follow name: segments by where they end, the full
+    # state at a step.
+    self._segments = self._ends()
+    self._states: dict[int, str] = {}
     self._worker = ThreadPoolExecutor(1, 'trajectory-writer')
     self._pending: Future | None = None
 
@@ -109,41 +101,40 @@ class Writer:
     self._lock.write(f'process {os.getpid()}')
     self._lock.flush()
 
-  def _compare(self, new: dict, allow: tuple[str, ...]) -> None:
-    old, history = indexes.split(indexes.read(self.folder))
-    notes = history.get('resumed_under', [])
-    found = differences(old, new)
-    part = lambda difference: difference.split(':')[0].split('.')[0]
-    allowed = [d for d in found if part(d) in allow]
-    differing = [d for d in found if d not in allowed]
-    if differing:
+  def _compare(self, new: dict, allow: tuple[str, ...]) -> dict[str, Any]:
+    """The index on disk, if it is the new one but for what is allowed."""
+    try:
+      old, history = indexes.split(indexes.read(self.folder))
+      notes = history.get('resumed_under', [])
+      allowed = allowed_differences(self.folder, old, new, allow)
+    except UserError:
       self._lock.close()
-      shown = '; '.join(differing[:3])
-      more = f' (+{len(differing) - 3} more)' if len(differing) > 3 else ''
-      parts = sorted({part(d) for d in differing})
-      way = 'choose another workdir'
-      if set(parts) <= set(ALLOWABLE):
-        flags = ' '.join(f'--allow {name}' for name in parts)
-        way += f', or continue all the same with {flags}'
-      raise UserError(
-        f'{self.folder} holds another training, nothing was changed: '
-        f'{shown}{more}; {way}'
-      )
+      raise
     if allowed and allowed not in notes:
       history['resumed_under'] = [*notes, allowed]
       indexes.write(self.folder, {**old, **history})
+    return old
 
-  def _sweep(self) -> None:
-    """Removes what a killed process left half-written, nothing committed."""
-    for name in ('segments', 'checkpoints', 'branches'):
-      folder = self.folder / name
-      folder.mkdir(exist_ok=True)
-      keep = {p.name for p in committed(folder)}
-      for path in folder.iterdir():
-        if path.is_dir() and path.name not in keep:
-          shutil.rmtree(path)
-        elif path.name.endswith('.part'):
-          path.unlink()
+  def _ends(self) -> dict[int, str]:
+    """The content of each segment by where it ends."""
+    pieces = saves.history(self.folder, start=self._start)
+    return {p.stop: manifest.content(p.body) for p in pieces if p.body}
+
+  def begin(
+    self, copied: Sequence[Path], state: tuple[int, PyTree] | None
+  ) -> None:
+    """What a training that begins within another takes from it.
+
+    Args:
+      copied: saves that are copied, in order of steps.
+      state: (step, full state [R, ...]) to train from; a branch point here.
+    """
+    for path in copied:
+      saves.copy(path, self.folder)
+    self._segments = self._ends()
+    if state is not None:
+      self.checkpoint(*state, keep=True)
+      self.wait()
 
   def _submit(self, fn, *args) -> None:
     self.wait()
@@ -171,9 +162,17 @@ class Writer:
   def committed_stop(self, start: int) -> int | None:
     """Where the committed segment that begins at `start` ends, if any."""
     folder = self.folder / 'segments' / _step_name(start)
-    if not manifest.path_of(folder).exists():
+    if not folder.is_dir():
       return None
-    return manifest.read(folder)['stop']
+    try:
+      return manifest.read(folder)['stop']
+    except manifest.DamagedError:
+      return None
+
+  def next_start(self, step: int) -> int | None:
+    """Where the next segment on disk after `step` begins, if any."""
+    found = (int(p.name) for p in saves.named(self.folder / 'segments'))
+    return min((start for start in found if start > step), default=None)
 
   def segment(
     self,
@@ -203,19 +202,43 @@ class Writer:
     self._submit(self._segment, folder, arrays, labels)
 
   def _segment(self, folder: Path, arrays: dict, labels: dict) -> None:
-    if not manifest.path_of(folder).exists():
-      store.save(folder, arrays)
-      manifest.commit(folder, arrays, labels)
-      return
-    old = manifest.read(folder)
-    crc = {n: manifest.pack(manifest.rows_crc(a)) for n, a in arrays.items()}
-    wrong = differences(old['crc32'], crc)
-    if wrong or any(old[k] != v for k, v in labels.items()):
-      names = [d.split(':')[0] for d in wrong]
-      raise NonDeterminismError(
-        f'{folder}: recomputing steps {labels["start"]}..{labels["stop"]} '
-        f'gave other values in {names[:3]}; the committed ones are unchanged'
-      )
+    start = labels['start']
+    links = {
+      'index': self._identity,
+      'previous': self._segments.get(start),
+      'started_from': self._states.get(start),
+    }
+    body = self._commit(folder, arrays, labels, links)
+    self._segments[labels['stop']] = manifest.content(body)
+
+  def _commit(
+    self, folder: Path, arrays: dict, labels: dict, links: dict
+  ) -> dict[str, Any]:
+    """Writes a save, or compares with the one that is there.
+
+    One that is damaged, or follows a save that is no more, is set aside and
+    written anew.
+    """
+    try:
+      old = manifest.read(folder)
+    except manifest.DamagedError:
+      old = None
+    if old is not None:
+      wrong = differing_rows(old, arrays)
+      wrong += differences({k: old[k] for k in labels}, labels)
+      if wrong:
+        more = f' (+{len(wrong) - 3} more)' if len(wrong) > 3 else ''
+        raise NonDeterminismError(
+          f'{folder}: recomputed, it differs: {"; ".join(wrong[:3])}{more}; '
+          'the committed one is unchanged'
+        )
+      followed = all(old.get(k) == v for k, v in links.items() if k != 'index')
+      if followed and not manifest.faults(folder):
+        return old
+    if aside := saves.set_aside(self.folder, folder):
+      progress.note(f'{folder} was damaged: set aside as {aside}, rewritten')
+    store.save(folder, arrays)
+    return manifest.commit(folder, arrays, {**labels, **links})
 
   def checkpoint(self, step: int, state: PyTree, keep: bool) -> None:
     """Saves the full state [R, ...] in the background.
@@ -230,33 +253,51 @@ class Writer:
   def _checkpoint(self, step: int, arrays: dict, keep: bool) -> None:
     name = 'branches' if keep else 'checkpoints'
     folder = self.folder / name / _step_name(step)
-    if manifest.path_of(folder).exists():
-      return
-    store.save(folder, arrays)
-    manifest.commit(folder, arrays, {'step': step, 'run_ids': self.run_ids})
+    labels = {'step': step, 'run_ids': self.run_ids}
+    links = {'index': self._identity, 'segment': self._segments.get(step)}
+    body = self._commit(folder, arrays, labels, links)
+    self._states = {step: manifest.state_digest(body)}
     for old in committed(self.folder / 'checkpoints')[:-KEEP_CHECKPOINTS]:
       manifest.path_of(old).unlink()
       shutil.rmtree(old)
 
   def finished(self, last: int) -> bool:
-    """Whether the full state after step `last` is committed."""
+    """Whether the full state after step `last` and all before it are there."""
     folder = self.folder / 'branches' / _step_name(last)
-    return manifest.path_of(folder).exists()
+    reached = saves.reached(self.folder, self._start)
+    return saves.stands(folder) and reached >= last
 
   def latest(self, like: PyTree) -> tuple[int, PyTree] | None:
     """The newest full state to resume from, or None at the very start.
 
+    One that is damaged is set aside, and one beyond a hole in the history is
+    passed over; both are said.
+
     Args:
       like: a tree of the state's structure.
     """
-    saves = [
+    reached = saves.reached(self.folder, self._start)
+    found = [
       *committed(self.folder / 'checkpoints'),
       *committed(self.folder / 'branches'),
     ]
-    if not saves:
-      return None
-    newest = max(saves, key=lambda p: int(p.name))
-    return int(newest.name), load_state(newest, like)
+    for path in sorted(found, key=lambda p: int(p.name), reverse=True):
+      if int(path.name) > reached:
+        progress.note(
+          f'{path} is not resumed from: the history before it is whole only '
+          f'up to step {reached}'
+        )
+        continue
+      try:
+        state = load_state(path, like)
+      except manifest.DamagedError as e:
+        aside = saves.set_aside(self.folder, path)
+        progress.note(f'{e}: set aside as {aside}')
+        continue
+      step = int(path.name)
+      self._states = {step: manifest.state_digest(manifest.read(path))}
+      return step, state
+    return None
 
 
 def load_state(folder: Path, like: PyTree, rows=slice(None)) -> PyTree:

@@ -28,9 +28,9 @@ def zoom(toy, traj, steps, folder, **options):
   ('runs', 'steps', 'begin'),
   [
     ([3], range(10, 15), 8),  # from a branch point
-    ([2], (21, 22, 24), 20),  # from a checkpoint
+    pytest.param([2], (21, 22, 24), 20, marks=pytest.mark.slow),  # a checkpoint
     ([0, 4], (2, 3, 5), 0),  # from the initialisation
-    ([5, 1], (8, 9), 8),
+    pytest.param([5, 1], (8, 9), 8, marks=pytest.mark.slow),
   ],
 )
 def test_a_zoom_equals_a_dense_training(
@@ -100,6 +100,7 @@ def test_a_zoom_into_a_zoom(toy, finished, dense, tmp_path):
   assert toy.equal_at(closer, dense, closer.steps)
 
 
+@pytest.mark.slow
 def test_an_interrupted_zoom_is_continued(toy, finished, dense, tmp_path):
   steps, folder = range(9, 24), tmp_path / 'z'
   view = finished.sel(run=[1])
@@ -111,6 +112,7 @@ def test_an_interrupted_zoom_is_continued(toy, finished, dense, tmp_path):
   assert toy.equal_at(zoomed, dense, steps)
 
 
+@pytest.mark.slow
 def test_a_child_is_zoomed_from_its_parent(toy, finished, tmp_path):
   """Step 0 of a child is its parent's state, which a zoom must find again."""
   program = toy.program._replace(
@@ -159,6 +161,7 @@ def moved(finished, tmp_path, **changes):
   return Trajectory(folder)
 
 
+@pytest.mark.slow
 def test_another_layout_is_said_and_measured(toy, finished, tmp_path):
   layout = {**finished.index['layout'], 'machine': 'abacus'}
   traj = moved(finished, tmp_path, layout=layout)

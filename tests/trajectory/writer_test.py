@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxsynth.errors import UserError
+from jaxsynth.trajectory import index as indexes
 from jaxsynth.trajectory import manifest, writer
 
 INDEX = {
@@ -15,9 +16,9 @@ INDEX = {
 }
 
 
-def arrays(scale=1.0):
-  snapshots = scale * np.arange(12, dtype=np.float32).reshape(2, 2, 3)
-  return {'snapshots.w': snapshots, 'scalars.loss': np.ones((2, 5))}
+def arrays(steps=5):
+  snapshots = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+  return {'snapshots.w': snapshots, 'scalars.loss': np.ones((2, steps))}
 
 
 def write(folder, some, snapshot_steps=(0, 5)):
@@ -66,7 +67,7 @@ def test_an_allowed_difference_leaves_a_note(tmp_path):
     writer.Writer(tmp_path / 'w', other)
   for _ in range(2):
     writer.Writer(tmp_path / 'w', other, allow=('layout',)).close()
-  on_disk = manifest.load_json(tmp_path / 'w' / 'index.json')
+  on_disk = indexes.read(tmp_path / 'w')
   note = ["layout.mode: 'map' -> 'vmap'"]
   assert on_disk == {**INDEX, 'resumed_under': [note]}
   write(tmp_path / 'w', arrays())  # the old layout goes on being accepted
@@ -121,7 +122,9 @@ def test_full_states_come_back_by_run(tmp_path):
   state = {'w': np.arange(6.0).reshape(2, 3), 'n': np.asarray([4, 5])}
   with writer.Writer(tmp_path / 'w', INDEX) as out:
     assert out.latest(state) is None
+    out.segment(0, 3, [0, 3], [], arrays(steps=3))
     out.checkpoint(3, state, keep=True)
+    out.segment(3, 5, [4, 5], [], arrays(steps=2))
     out.checkpoint(5, {**state, 'n': state['n'] + 1}, keep=False)
     out.wait()
     step, got = out.latest(state)
@@ -134,20 +137,39 @@ def test_full_states_come_back_by_run(tmp_path):
   assert writer.load_state(folder, state, 1)['w'].tolist() == [3.0, 4.0, 5.0]
 
 
-def test_a_damaged_state_is_not_resumed_from(tmp_path):
-  state = {'w': np.arange(600.0).reshape(2, 300)}
-  with writer.Writer(tmp_path / 'w', INDEX) as out:
-    out.checkpoint(3, state, keep=False)
-  folder = tmp_path / 'w' / 'checkpoints' / '0000000003'
+def flip(folder):
+  """Changes a bit of the largest file of a save."""
   path = max(folder.rglob('*'), key=lambda p: p.is_file() and p.stat().st_size)
   data = bytearray(path.read_bytes())
   data[len(data) // 2] ^= 1
   path.write_bytes(data)
-  with (
-    writer.Writer(tmp_path / 'w', INDEX) as out,
-    pytest.raises(manifest.DamagedError, match=path.name),
+  return path
+
+
+def test_a_damaged_state_is_not_resumed_from(tmp_path, capsys):
+  """It is named and set aside; the one before it is taken."""
+  state = {'w': np.arange(600.0).reshape(2, 300)}
+  folder = tmp_path / 'w'
+  with writer.Writer(folder, INDEX) as out:
+    out.segment(0, 3, [0, 3], [], arrays(steps=3))
+    out.checkpoint(3, state, keep=False)
+    out.segment(3, 5, [4, 5], [], arrays(steps=2))
+    out.checkpoint(5, {'w': state['w'] + 1}, keep=True)
+  assert out.finished(5)
+  for name, left in (
+    ('branches/0000000005', 3),
+    ('checkpoints/0000000003', None),
   ):
-    out.latest(state)
+    path = flip(folder / name)
+    damaged = path.read_bytes()
+    with writer.Writer(folder, INDEX) as out:
+      found = out.latest(state)
+      assert not out.finished(5)
+    assert (found and found[0]) == left
+    assert path.name in capsys.readouterr().err
+    aside = folder / 'damaged' / name.replace('/', '-')
+    assert damaged in [p.read_bytes() for p in aside.rglob(path.name)]
+    assert manifest.path_of(aside).exists()
 
 
 def test_a_failed_save_is_reported_at_the_next(tmp_path, monkeypatch):
