@@ -30,6 +30,7 @@ from typing import Any
 
 from jaxsynth import source
 from jaxsynth.errors import UserError
+from jaxsynth.train import layout as layouts
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ('jax', 'jaxlib', 'torch')
@@ -98,9 +99,10 @@ def versions() -> dict[str, str | None]:
 
 
 def device() -> str:
-  """JAX's devices in words, e.g. '2 cpu'; starts the backend."""
+  """JAX's devices as a training has them, e.g. '2 cpu'; starts the backend."""
   import jax
 
+  layouts.configure()
   devices = jax.local_devices()
   return f'{len(devices)} {devices[0].device_kind}'
 

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from benchmarks import configs, report
 from jaxsynth.errors import UserError
-from jaxsynth.train import layout as layouts
 
 
 def first_step(config: str, cache: Path, workdir: Path) -> tuple[float, float]:
@@ -81,7 +80,6 @@ def main() -> dict:
   parser.add_argument('--times', type=int, default=3, help='warm starts')
   args = parser.parse_args()
   made = measure(args.config, args.times)
-  layouts.configure()
   return report.record('start', args.config, report.device(), **made)
 
 
