@@ -11,7 +11,7 @@ from types import FrameType
 
 from ml_collections import ConfigDict
 
-from jaxsynth import build, lookup, stage
+from jaxsynth import build, lookup, peers, stage
 from jaxsynth.config import override
 from jaxsynth.errors import UserError
 from jaxsynth.train import layout
@@ -150,6 +150,24 @@ def say_groups(groups: dict[str, build.Setup]) -> str:
     f'{runs} runs in {len(groups)} groups, one compiled program each: '
     + '; '.join(groups)
   )
+
+
+def join(cluster: peers.Cluster, cpu_devices: int | None = None) -> None:
+  """Sets the devices of this process and joins the others, if there are any.
+
+  To be called before anything touches a device.
+
+  Args:
+    cluster: how to find the others.
+    cpu_devices: CPU devices of this process; None takes one per core.
+
+  Raises:
+    UserError: the others cannot be found.
+  """
+  if cpu_devices is not None and cpu_devices < 1:
+    raise UserError(f'--cpu_devices is a count, got {cpu_devices}')
+  layout.configure(cpu_devices)
+  peers.start(cluster)
 
 
 def train(

@@ -15,12 +15,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxsynth import build, progress, source
+from jaxsynth import build, peers, progress, source
 from jaxsynth.errors import UserError
 from jaxsynth.train import layout as layouts
 from jaxsynth.train import loop, sweep
 from jaxsynth.train.program import Program
-from jaxsynth.trajectory import manifest, plan, store, writer
+from jaxsynth.trajectory import manifest, parts, plan, store
 from jaxsynth.trajectory.trajectory import Trajectory
 from jaxsynth.types import PyTree, Run
 
@@ -115,18 +115,19 @@ def _match(parent: Parent, specs: list[sweep.RunSpec]) -> list[int]:
 
 
 def _parent_states(
-  parent: Parent | None, specs: list[sweep.RunSpec], child: Path
+  parent: Parent | None, specs: list[sweep.RunSpec], own: range, child: Path
 ) -> tuple[PyTree, dict[str, Any] | None]:
-  """Full states [R, ...] the runs start from, and what the index says."""
+  """Full states the runs `own` start from, and what the index says."""
   if parent is None:
     return None, None
   rows = _match(parent, specs)
   folder = parent.trajectory.branch(parent.step)
-  faults = manifest.faults(folder)
+  faults = peers.first(lambda: manifest.faults(folder))
   if faults:
     raise manifest.DamagedError('; '.join(faults))
-  leaves = store.load(folder, list(manifest.read(folder)['arrays']))
-  tree = store.unflatten({n: a[rows] for n, a in leaves.items()})
+  names = list(manifest.read(folder)['arrays'])
+  leaves = store.load(folder, names, [rows[i] for i in own])
+  tree = store.unflatten(leaves)
   record = {
     'trajectory': os.path.relpath(parent.trajectory.folder, child),
     'config_hash': parent.trajectory.index['config_hash'],
@@ -140,12 +141,15 @@ def index_of(
   setup: build.Setup, layout: layouts.Layout, parent: dict | None
 ) -> dict[str, Any]:
   """What a trajectory says of itself."""
+  record = layout.record()
   return {
     'format': manifest.FORMAT,
     'config': setup.config,
     'config_hash': setup.config_hash,
     'source_digest': source.source_digest(),
-    'layout': layout.record(),
+    # What can change a bit, and over how many devices it was spread.
+    'layout': {k: v for k, v in record.items() if k not in layouts.SPREAD},
+    'spread': {k: record[k] for k in layouts.SPREAD},
     'parent': parent,
     'steps': setup.train.steps,
     'runs': [
@@ -209,9 +213,11 @@ def train(
   program = program or setup.program()
   specs = setup.sweep.runs()
   layout = layout_of(setup)
-  states, record = _parent_states(parent, specs, folder)
+  own = layout.states(len(specs))
+  states, record = _parent_states(parent, specs, own, folder)
   index = index_of(setup, layout, record)
-  with writer.Writer(folder, index, allow) as out:
+  held, allow = layout.held(len(specs)), (*allow, 'spread')
+  with parts.open_writer(folder, index, allow, held, own) as out:
     if not out.finished(setup.train.steps):
       one_parent = jax.tree.map(lambda x: x[0], states)
       with progress.bar(title, setup.train.steps, quiet) as update:

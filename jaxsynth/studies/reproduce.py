@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from ml_collections import ConfigDict
 
-from jaxsynth import build, config, launch, source, stage
+from jaxsynth import build, config, launch, peers, source, stage
 from jaxsynth.errors import UserError
 from jaxsynth.studies import study as studies
 from jaxsynth.studies import verdict
@@ -69,7 +69,7 @@ def reproduce(
   full = launch.load_config(f'{name}:{preset}', overrides)
   first = next(iter(build.groups(full).values()))
   plain = config.plain(full)
-  _claim_workdir(workdir, plain)
+  peers.first(lambda: _claim_workdir(workdir, plain))
   layout.configure()
 
   def train(

@@ -59,6 +59,8 @@ def rows_crc(array: np.ndarray) -> np.ndarray:
   Returns:
     uint32 [R, K]; [R, 1] for an array without a second axis.
   """
+  if hasattr(array, 'crc'):  # written by others, see `trajectory.parts`
+    return array.crc
   if array.ndim == 1:
     array = array[:, None]
   array = np.ascontiguousarray(array)
@@ -86,8 +88,27 @@ def _files(folder: Path) -> dict[str, Path]:
   }
 
 
+def stated_files(folder: Path) -> dict[str, list]:
+  """Size and digest of every file in a folder, by its path there."""
+  return {
+    name: [path.stat().st_size, digest(path.read_bytes())]
+    for name, path in _files(folder).items()
+  }
+
+
 def path_of(folder: Path) -> Path:
   return folder.with_name(folder.name + '.json')
+
+
+def described(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+  """What a manifest says of named arrays."""
+  return {
+    'arrays': {
+      name: {'shape': list(a.shape), 'dtype': a.dtype.name}
+      for name, a in arrays.items()
+    },
+    'crc32': {name: pack(rows_crc(a)) for name, a in arrays.items()},
+  }
 
 
 def commit(
@@ -97,21 +118,15 @@ def commit(
 
   Args:
     folder: the save.
-    arrays: what was handed to it, name -> [R, ...].
+    arrays: what was handed to it, name -> [R, ...]; written in parts, they
+      know their checksums and files (`trajectory.parts.Whole`).
     labels: what the save holds: steps, run ids, ...
   """
   body = {
     **labels,
     'format': FORMAT,
-    'files': {
-      name: [path.stat().st_size, digest(path.read_bytes())]
-      for name, path in _files(folder).items()
-    },
-    'arrays': {
-      name: {'shape': list(a.shape), 'dtype': a.dtype.name}
-      for name, a in arrays.items()
-    },
-    'crc32': {name: pack(rows_crc(a)) for name, a in arrays.items()},
+    'files': getattr(arrays, 'files', None) or stated_files(folder),
+    **described(arrays),
   }
   write_json(path_of(folder), {**body, 'digest': digest(canonical(body))})
 

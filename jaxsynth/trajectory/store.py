@@ -19,6 +19,8 @@ from jaxsynth.types import PyTree
 
 # Where Orbax puts arrays below the folder it is given.
 _ARRAYS = 'state'
+# Folders of a save that several processes wrote, in the order of its runs.
+PART = 'part-'
 
 
 def _name(path: tuple) -> str:
@@ -77,19 +79,70 @@ def save(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     ocp.save_async(str(folder), dict(arrays)).result()
 
 
+def _spec(base: Path, name: str) -> dict:
+  return {
+    'driver': 'zarr3',
+    'kvstore': {
+      'driver': 'ocdbt',
+      'base': f'file://{base}/',
+      'path': f'{name}/',
+    },
+  }
+
+
+def save_part(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+  """Writes the runs of one of several processes: an OCDBT database.
+
+  Orbax has every process of a team write one folder in lockstep, with
+  collectives over the devices; parts need neither.
+
+  Args:
+    folder: absolute path of the part, `PART...` in the folder of the save.
+    arrays: name -> host array; every leading axis is the run.
+  """
+  context = ts.Context({'cache_pool': {'total_bytes_limit': 100_000_000}})
+  transaction = ts.Transaction()
+
+  def create(name: str, array: np.ndarray):
+    spec = _spec(folder, name)
+    # Large nodes and small inline values: few files, one read to open.
+    spec['kvstore'] |= {
+      'assume_config': True,
+      'config': {
+        'max_inline_value_bytes': 1024,
+        'max_decoded_node_bytes': 100_000_000,
+        'manifest_kind': 'single',
+      },
+    }
+    spec['metadata'] = {
+      'shape': array.shape,
+      'data_type': array.dtype.name,
+      'chunk_grid': {
+        'name': 'regular',
+        'configuration': {'chunk_shape': (1, *array.shape[1:])},
+      },
+      'codecs': [{'name': 'bytes', 'configuration': {'endian': 'little'}}],
+    }
+    return ts.open(spec, create=True, context=context, transaction=transaction)
+
+  opened = {name: create(name, array) for name, array in arrays.items()}
+  writes = [
+    opened[name]
+    .result()
+    .write(array, can_reference_source_data_indefinitely=True)
+    for name, array in arrays.items()
+  ]
+  for write in writes:  # only then does the transaction know all of it
+    write.copy.result()
+  transaction.commit_sync()
+
+
 def open_array(folder: Path, name: str) -> ts.TensorStore:
   """A lazy array of a save: slices are read when asked for."""
-  return ts.open(
-    {
-      'driver': 'zarr3',
-      'kvstore': {
-        'driver': 'ocdbt',
-        'base': f'file://{folder.resolve()}/{_ARRAYS}/',
-        'path': f'{name}/',
-      },
-    },
-    read=True,
-  ).result()
+  parts = sorted(folder.resolve().glob(f'{PART}*'))
+  bases = parts or [folder.resolve() / _ARRAYS]
+  opened = [ts.open(_spec(base, name), read=True) for base in bases]
+  return concat([f.result() for f in opened], 0)
 
 
 def concat(parts: list[ts.TensorStore], axis: int) -> ts.TensorStore:

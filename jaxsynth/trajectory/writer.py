@@ -46,7 +46,7 @@ def differences(old: Any, new: Any, at: str = '') -> list[str]:
   return [] if old == new else [f'{at}: {old!r} -> {new!r}']
 
 
-def _step_name(step: int) -> str:
+def step_name(step: int) -> str:
   return f'{step:010d}'
 
 
@@ -61,6 +61,8 @@ def committed(folder: Path) -> list[Path]:
 class Writer:
   """The one process that writes a trajectory folder.
 
+  Where several write one, see `trajectory.parts`.
+
   Args:
     folder: created if missing.
     index: what the trajectory is; JSON. Must equal the index on disk.
@@ -72,6 +74,8 @@ class Writer:
     UserError: the folder holds another trajectory, cannot be written, or
       another process is writing it.
   """
+
+  rows = slice(None)  # of a full state: those this process computes on
 
   def __init__(
     self, folder: Path, index: dict[str, Any], allow: tuple[str, ...] = ()
@@ -170,7 +174,7 @@ class Writer:
 
   def committed_stop(self, start: int) -> int | None:
     """Where the committed segment that begins at `start` ends, if any."""
-    folder = self.folder / 'segments' / _step_name(start)
+    folder = self.folder / 'segments' / step_name(start)
     if not manifest.path_of(folder).exists():
       return None
     return manifest.read(folder)['stop']
@@ -199,12 +203,12 @@ class Writer:
       'eval_steps': eval_steps,
       'run_ids': self.run_ids,
     }
-    folder = self.folder / 'segments' / _step_name(start)
+    folder = self.folder / 'segments' / step_name(start)
     self._submit(self._segment, folder, arrays, labels)
 
   def _segment(self, folder: Path, arrays: dict, labels: dict) -> None:
     if not manifest.path_of(folder).exists():
-      store.save(folder, arrays)
+      self._place(folder, arrays)
       manifest.commit(folder, arrays, labels)
       return
     old = manifest.read(folder)
@@ -229,18 +233,21 @@ class Writer:
 
   def _checkpoint(self, step: int, arrays: dict, keep: bool) -> None:
     name = 'branches' if keep else 'checkpoints'
-    folder = self.folder / name / _step_name(step)
+    folder = self.folder / name / step_name(step)
     if manifest.path_of(folder).exists():
       return
-    store.save(folder, arrays)
+    self._place(folder, arrays)
     manifest.commit(folder, arrays, {'step': step, 'run_ids': self.run_ids})
     for old in committed(self.folder / 'checkpoints')[:-KEEP_CHECKPOINTS]:
       manifest.path_of(old).unlink()
       shutil.rmtree(old)
 
+  def _place(self, folder: Path, arrays: dict) -> None:
+    store.save(folder, arrays)
+
   def finished(self, last: int) -> bool:
     """Whether the full state after step `last` is committed."""
-    folder = self.folder / 'branches' / _step_name(last)
+    folder = self.folder / 'branches' / step_name(last)
     return manifest.path_of(folder).exists()
 
   def latest(self, like: PyTree) -> tuple[int, PyTree] | None:
@@ -256,21 +263,24 @@ class Writer:
     if not saves:
       return None
     newest = max(saves, key=lambda p: int(p.name))
-    return int(newest.name), load_state(newest, like)
+    return int(newest.name), load_state(newest, like, self.rows)
 
 
-def load_state(folder: Path, like: PyTree, rows=slice(None)) -> PyTree:
+def load_state(
+  folder: Path, like: PyTree, rows=slice(None), verify: bool = True
+) -> PyTree:
   """A full state [R, ...] from a checkpoint or branch point.
 
   Args:
     folder: the save.
     like: a tree of the state's structure.
     rows: which runs, as an index of the run axis.
+    verify: compare every file with the manifest first.
 
   Raises:
     DamagedError: the files do not match their manifest.
   """
-  faults = manifest.faults(folder)
+  faults = manifest.faults(folder) if verify else []
   if faults:
     raise manifest.DamagedError('; '.join(faults))
   return store.like(like, store.load(folder, list(store.flatten(like)), rows))
