@@ -24,8 +24,9 @@ from jax._src import distributed  # the coordination client has no public name
 from jaxsynth.errors import UserError
 from jaxsynth.spawn import LAUNCHER
 
-# Seconds without a sign of life after which a peer counts as dead.
-HEARTBEAT_S = 20
+# Seconds without a sign of life after which a peer counts as dead: JAX's own
+# default, as a machine may stand still for a while and live.
+HEARTBEAT_S = 100
 # Seconds to wait for peers that are alive: to come, to agree, and to leave.
 JOIN_S, WAIT_S, LEAVE_S = 120, 24 * 3600, 30
 # How a process of a team ends that an exception ended (EX_SOFTWARE).

@@ -2,13 +2,16 @@
 
 OPTIONS is JSON: `id`, `count`, `coordinator`, `devices`, `config` and `folder`
 of a training of the toy, and perhaps `stop` [process, calls], `die` [process,
-calls] and `second`: then a stage starts from step 6 of the first.
+calls], `pause` (seconds after a call), `heartbeat` (seconds) and `second`: then
+a stage starts from step 6 of the first.
 """
 
 import json
 import os
 import signal
 import sys
+import time
+import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -20,6 +23,7 @@ from jaxsynth.train.loop import Stopped
 
 options = json.loads(sys.argv[1])
 me, seen = options['id'], []
+peers.HEARTBEAT_S = options.get('heartbeat', peers.HEARTBEAT_S)
 launch.join(
   peers.Cluster(
     coordinator=options['coordinator'],
@@ -37,6 +41,7 @@ def reached(what):
 
 def observe(event):
   seen.append(event)
+  time.sleep(options.get('pause', 0))
   if reached('die'):
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -48,12 +53,13 @@ def train(name, program, parent=None):
     program=program,
     parent=parent,
     observers=[observe],
-    stopping=lambda: reached('stop'),
+    stopping=lambda: stopper() or reached('stop'),
     quiet=True,
   )
 
 
-code = 0
+code, crashed, stopper = 0, False, launch.Stopper()
+stopper.__enter__()
 try:
   traj = train('first', TOY)
   assert len(traj.runs) == options['config']['sweep']['seeds']
@@ -63,5 +69,8 @@ try:
 except Stopped as e:
   print('stopped', e.step)
   code = 75
-peers.leave(crashed=False)
+except Exception:
+  traceback.print_exc()
+  crashed = True
+peers.leave(crashed)
 sys.exit(code)

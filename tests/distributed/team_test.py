@@ -7,6 +7,7 @@ what they are compared with.
 
 import copy
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxsynth import build, cli, peers, spawn, stage
+from jaxsynth import build, cli, spawn, stage
 from jaxsynth.errors import UserError
 from jaxsynth.train import loop
 from jaxsynth.trajectory import check, manifest, writer
@@ -189,8 +190,8 @@ def test_another_number_of_rows_a_device_is_refused(lab, config, tmp_path):
 def test_a_dead_peer_ends_the_others(lab, config, alone, tmp_path, process):
   """Started by hand: nobody but JAX's service is there to notice."""
   began = time.monotonic()
-  codes, said = team(tmp_path, config, die=[process, 2])
-  assert time.monotonic() - began < peers.HEARTBEAT_S + 60
+  codes, said = team(tmp_path, config, die=[process, 2], heartbeat=10)
+  assert time.monotonic() - began < 10 + 60
   assert codes[process] == -signal.SIGKILL, said
   assert codes[1 - process] not in (0, 2), said
   codes, said = team(tmp_path, config)
@@ -198,19 +199,60 @@ def test_a_dead_peer_ends_the_others(lab, config, alone, tmp_path, process):
   assert_same(lab, tmp_path / 'first', alone)
 
 
-SMALL = (
-  '--config=markov_mixture:smoke', '--config.train.steps=40',
-  '--config.train.call_steps=2', '--config.train.checkpoint_calls=2',
-  '--config.task.aligned_reps=0', '--seeds=3', '--cpu_devices=1',
-)  # fmt: skip
+def small(workdir, *more):
+  """`jaxsynth train` of the smallest transformer there is."""
+  command = [
+    *(sys.executable, '-m', 'jaxsynth.cli', 'train'),
+    *('--config=markov_mixture:smoke', '--config.train.steps=4'),
+    *('--config.train.call_steps=2', '--config.task.aligned_reps=0'),
+    *('--seeds=3', '--cpu_devices=1', f'--workdir={workdir}', '--quiet'),
+  ]
+  return subprocess.run(
+    [*command, *more],
+    capture_output=True,
+    text=True,
+    timeout=2 * PATIENCE,
+    check=False,
+  )
 
 
-def command(workdir, *more):
+@pytest.mark.slow
+def test_the_command(lab, tmp_path):
+  """A transformer; process 0 speaks for all, and a mistake is said once."""
+  done = small(tmp_path / 'two', '--processes=2')
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.count('3 runs') == 1
+  assert small(tmp_path / 'one').returncode == 0
+  alone = stage.open_trajectory(tmp_path / 'one' / 'stages' / 'train')
+  assert_same(lab, tmp_path / 'two' / 'stages' / 'train', alone)
+  refused = ('--processes=2', '--config.train.batch_size=2')
+  done = small(tmp_path / 'two', *refused)
+  assert done.returncode == 2, done.stderr
+  assert done.stderr.count('holds another training') == 1
+  assert done.stderr.count('\n') == 1
+
+
+LAUNCHER = """
+import json, sys
+from jaxsynth import spawn
+options, child = json.loads(sys.argv[1]), sys.argv[2]
+def command(i, at):
+  own = options | dict(id=i, coordinator=at)
+  return [sys.executable, child, json.dumps(own)]
+sys.exit(spawn.run(command, options['count']))
+"""
+
+
+def launched(folder, config, **options):
+  """A launcher of two processes that take their time."""
+  options |= {
+    'count': 2,
+    'devices': 1,
+    'config': config,
+    'folder': str(folder),
+  }
   return subprocess.Popen(
-    [
-      *(sys.executable, '-m', 'jaxsynth.cli', 'train', *SMALL),
-      *(f'--workdir={workdir}', '--processes=2', *more),
-    ],
+    [sys.executable, '-c', LAUNCHER, json.dumps(options), CHILD],
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
@@ -223,30 +265,26 @@ def children(process):
   return [int(pid) for pid in path.read_text().split()]
 
 
-def under_way(workdir):
+def under_way(folder, process):
   """Waits for the first checkpoint."""
   deadline = time.monotonic() + PATIENCE
-  while time.monotonic() < deadline:
-    if writer.committed(workdir / 'stages' / 'train' / 'checkpoints'):
-      return
+  while not writer.committed(folder / 'first' / 'checkpoints'):
+    assert process.poll() is None, process.communicate()
+    assert time.monotonic() < deadline
     time.sleep(0.02)
-  raise TimeoutError('no checkpoint')
 
 
 @pytest.fixture(scope='session')
-def whole(tmp_path_factory):
-  """What the command makes when nothing goes wrong, in one process."""
-  workdir = tmp_path_factory.mktemp('whole')
-  done = subprocess.run(
-    [
-      *(sys.executable, '-m', 'jaxsynth.cli', 'train', *SMALL),
-      f'--workdir={workdir}',
-    ],
-    timeout=PATIENCE,
-    check=False,
-  )
-  assert done.returncode == 0
-  return stage.open_trajectory(workdir / 'stages' / 'train')
+def long(config):
+  """A training that is under way for some seconds."""
+  more = {'steps': 60, 'call_steps': 2, 'checkpoint_calls': 2}
+  plans = {'snapshots': 'log:10', 'evals': 'log:10'}
+  return {**config, 'train': {**config['train'], **more, **plans}}
+
+
+@pytest.fixture(scope='session')
+def whole(lab, long, tmp_path_factory):
+  return train(lab, long, tmp_path_factory.mktemp('whole') / 'first')
 
 
 needs_proc = pytest.mark.skipif(
@@ -259,24 +297,23 @@ needs_proc = pytest.mark.skipif(
 @pytest.mark.parametrize(
   ('number', 'target', 'says'),
   [
-    (signal.SIGTERM, 'launcher', 'everything is saved'),
-    (signal.SIGINT, 'launcher', 'everything is saved'),
-    (signal.SIGTERM, 1, 'everything is saved'),
+    (signal.SIGTERM, 'launcher', 'stopped'),
+    (signal.SIGINT, 'launcher', 'stopped'),
+    (signal.SIGTERM, 1, 'stopped'),
     (signal.SIGKILL, 1, 'process 1 ended with -9'),
     (signal.SIGKILL, 0, 'process 0 ended with -9'),
   ],
 )
-def test_a_signal_ends_all_and_the_command_continues(
-  lab, whole, tmp_path, number, target, says
+def test_a_signal_ends_all_and_a_second_start_continues(
+  lab, long, whole, tmp_path, number, target, says
 ):
-  process = command(tmp_path)
+  process = launched(tmp_path, long, pause=0.1)
   try:
-    under_way(tmp_path)
+    under_way(tmp_path, process)
     found = children(process)
     began = time.monotonic()
-    pid = process.pid if target == 'launcher' else found[target]
-    subprocess.run(['kill', f'-{int(number)}', str(pid)], check=True)
-    _, said = process.communicate(timeout=PATIENCE)
+    os.kill(process.pid if target == 'launcher' else found[target], number)
+    said = ''.join(process.communicate(timeout=PATIENCE))
   finally:
     process.kill()
   assert process.returncode == 75, said
@@ -284,23 +321,31 @@ def test_a_signal_ends_all_and_the_command_continues(
   if number == signal.SIGKILL:
     assert time.monotonic() - began < 10
   assert all(not Path(f'/proc/{pid}').exists() for pid in found)
-  process = command(tmp_path, '--quiet')
-  out, said = process.communicate(timeout=PATIENCE)
+  assert len(writer.committed(tmp_path / 'first' / 'segments')) < len(
+    writer.committed(whole.folder / 'segments')
+  )
+  process = launched(tmp_path, long)
+  said = process.communicate(timeout=PATIENCE)
   assert process.returncode == 0, said
-  assert out.count('3 runs') == 1, 'process 0 speaks for all'
-  assert_same(lab, tmp_path / 'stages' / 'train', whole)
+  assert_same(lab, tmp_path / 'first', whole)
 
 
 @pytest.mark.slow
-def test_a_mistake_is_said_once(tmp_path):
-  process = command(tmp_path / 'w', '--config.train.steps=4', '--quiet')
-  _, said = process.communicate(timeout=PATIENCE)
+@needs_proc
+def test_a_dead_launcher_stops_all(lab, long, whole, tmp_path):
+  process = launched(tmp_path, long, pause=0.1)
+  under_way(tmp_path, process)
+  found = children(process)
+  process.kill()
+  deadline = time.monotonic() + PATIENCE
+  while any(Path(f'/proc/{pid}').exists() for pid in found):
+    assert time.monotonic() < deadline
+    time.sleep(0.1)
+  process.communicate()
+  process = launched(tmp_path, long)
+  said = process.communicate(timeout=PATIENCE)
   assert process.returncode == 0, said
-  process = command(tmp_path / 'w', '--quiet')
-  _, said = process.communicate(timeout=PATIENCE)
-  assert process.returncode == 2, said
-  assert said.count('holds another training') == 1
-  assert said.count('\n') == 1
+  assert_same(lab, tmp_path / 'first', whole)
 
 
 @pytest.mark.slow
@@ -313,7 +358,7 @@ def test_reproduce(tmp_path):
     ],
     capture_output=True,
     text=True,
-    timeout=PATIENCE,
+    timeout=3 * PATIENCE,
     check=False,
   )
   assert said.returncode == 0, said.stderr
