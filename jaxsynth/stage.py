@@ -115,9 +115,12 @@ def _match(parent: Parent, specs: list[sweep.RunSpec]) -> list[int]:
 
 
 def _parent_states(
-  parent: Parent | None, specs: list[sweep.RunSpec], own: range, child: Path
+  parent: Parent | None,
+  specs: list[sweep.RunSpec],
+  child: Path,
+  own: range | None = None,
 ) -> tuple[PyTree, dict[str, Any] | None]:
-  """Full states the runs `own` start from, and what the index says."""
+  """Full states the runs `own` (all) start from, and what the index says."""
   if parent is None:
     return None, None
   rows = _match(parent, specs)
@@ -126,7 +129,7 @@ def _parent_states(
   if faults:
     raise manifest.DamagedError('; '.join(faults))
   names = list(manifest.read(folder)['arrays'])
-  leaves = store.load(folder, names, [rows[i] for i in own])
+  leaves = store.load(folder, names, [rows[i] for i in own or range(len(rows))])
   tree = store.unflatten(leaves)
   record = {
     'trajectory': os.path.relpath(parent.trajectory.folder, child),
@@ -214,7 +217,7 @@ def train(
   specs = setup.sweep.runs()
   layout = layout_of(setup)
   own = layout.states(len(specs))
-  states, record = _parent_states(parent, specs, own, folder)
+  states, record = _parent_states(parent, specs, folder, own)
   index = index_of(setup, layout, record)
   held, allow = layout.held(len(specs)), (*allow, 'spread')
   with parts.open_writer(folder, index, allow, held, own) as out:
