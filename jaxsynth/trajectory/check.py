@@ -45,7 +45,7 @@ def _contents(folder: Path, body: dict) -> tuple[dict, list[str]]:
 def _equal_neighbours(name: str, body: dict, arrays: dict) -> list[str]:
   """Runs whose consecutive snapshots are equal in every array."""
   kept = [a for n, a in arrays.items() if n.startswith('snapshots')]
-  if not kept:
+  if not kept or kept[0].shape[1] < 2:
     return []
   same = np.all(
     [
