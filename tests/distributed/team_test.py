@@ -178,11 +178,12 @@ def test_begun_by_one_and_finished_by_two(lab, config, alone, tmp_path):
 
 @pytest.mark.slow
 def test_another_number_of_rows_a_device_is_refused(lab, config, tmp_path):
-  vmap = lambda block: {**config, 'layout': {'mode': 'vmap', 'block': block}}
-  codes, said = team(tmp_path, vmap(4), stop=[0, 1])
+  """The same block over four devices, then over two."""
+  vmap = {**config, 'layout': {'mode': 'vmap', 'block': 4}}
+  codes, said = team(tmp_path, vmap, devices=2, stop=[0, 1])
   assert codes == [75, 75], said
-  with pytest.raises(UserError, match=r'runs_per_device: 2 -> 4.*layout'):
-    train(lab, vmap(8), tmp_path / 'first')
+  with pytest.raises(UserError, match=r'runs_per_device: 1 -> 2.*--allow lay'):
+    train(lab, vmap, tmp_path / 'first')
 
 
 @pytest.mark.slow
