@@ -35,6 +35,7 @@ from jaxsynth.errors import UserError, unknown
 from jaxsynth.models import base as model_base
 from jaxsynth.optim.optimizers import Optimizer
 from jaxsynth.tasks import base as task_base
+from jaxsynth.train import layout as layouts
 from jaxsynth.train.options import LayoutOptions, Training
 from jaxsynth.train.program import Program
 from jaxsynth.train.supervised import LOSSES, supervised
@@ -73,6 +74,14 @@ class Setup:
   def config_hash(self) -> str:
     return config_hash(self.config)
 
+  @property
+  def microbatches(self) -> int:
+    """Parts of a training batch: as configured, or what suits the backend."""
+    if self.layout.microbatches:
+      return self.layout.microbatches
+    size = model_base.activation_bytes(self.model, self.task.spec)
+    return layouts.microbatches(size, self.train.batch_size)
+
   def program(self) -> Program:
     """Ordinary training of the model on the task."""
     return supervised(
@@ -81,7 +90,7 @@ class Setup:
       LOSSES[self.train.loss],
       self.optimizer,
       batch_size=self.train.batch_size,
-      microbatches=self.layout.microbatches,
+      microbatches=self.microbatches,
       task_hparams=self.task_hparams,
     )
 
@@ -234,9 +243,10 @@ def build(config: ConfigDict | Mapping[str, Any]) -> Setup:
     measure=full['measure'],
     config=full,
   )
-  if setup.train.batch_size % setup.layout.microbatches:
+  parts = setup.layout.microbatches
+  if parts and setup.train.batch_size % parts:
     raise UserError(
-      f'layout.microbatches={setup.layout.microbatches} does not divide '
+      f'layout.microbatches={parts} does not divide '
       f'train.batch_size={setup.train.batch_size}'
     )
   task_base.check_hparams(task, hparams)

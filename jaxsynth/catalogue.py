@@ -12,6 +12,7 @@ from jaxsynth.errors import UserError, unknown
 from jaxsynth.models import base as models
 from jaxsynth.studies import study as studies
 from jaxsynth.tasks import base as tasks
+from jaxsynth.trajectory import paths
 
 ANALYSIS = 'jaxsynth.analysis'
 
@@ -67,9 +68,11 @@ def trajectories(workdir: Path) -> list[Path]:
   Raises:
     UserError: there is none.
   """
-  if not workdir.is_dir():
+  if not paths.local(workdir).is_dir():
     raise UserError(f'no folder {workdir}')
-  found = sorted(p.parent for p in workdir.rglob('index.json'))
+  names = ('index.json', 'segments')
+  found = {p.parent for name in names for p in workdir.rglob(name)}
+  found = sorted(p for p in found if p.name != 'damaged')
   if not found:
     raise UserError(f'{workdir} holds no trajectory')
   return found

@@ -118,9 +118,19 @@ def _parser() -> tuple[argparse.ArgumentParser, dict]:
   p = command(
     'check',
     'Check every file, digest, step and label of the trajectories.',
-    '  jaxsynth check runs/mine\n\nexits 1 and names each fault found.',
+    '  jaxsynth check runs/mine\n'
+    '  jaxsynth check runs/mine --rebuild_index\n\n'
+    'exits 1 and names each fault found. `head` is a digest of all that was\n'
+    'written: noted elsewhere, it shows whether anything changed since.',
   )
   p.add_argument('workdir', help='of a train or reproduce command')
+  p.add_argument(
+    '--rebuild_index',
+    action='store_true',
+    help='first put back an index that is damaged; it is kept aside',
+  )
+  p.add_argument('--json', action='store_true', help='for a program to read')
+  p.add_argument('--quiet', action='store_true', help='no progress bars')
   return top, parsers.choices
 
 

@@ -174,19 +174,25 @@ def report(args: argparse.Namespace) -> int:
 
 def check(args: argparse.Namespace) -> int:
   """Checks trajectories; 1 if there is a fault."""
-  from jaxsynth import catalogue
-  from jaxsynth.trajectory import check as checking
+  from jaxsynth import catalogue, verify
+  from jaxsynth.train import layout
+  from jaxsynth.trajectory import index
 
-  bad = 0
-  for folder in catalogue.trajectories(Path(args.workdir)):
-    result = checking.check(folder)
-    print(f'{folder}: {result.summary}')
-    for fault in result.faults:
-      print(f'  fault: {fault}')
-    for warning in result.warnings:
-      print(f'  warning: {warning}')
-    bad += len(result.faults)
-  return 1 if bad else 0
+  layout.configure()
+  folders = catalogue.trajectories(Path(args.workdir))
+  if args.rebuild_index:
+    for folder in folders:
+      say(index.rebuild(folder))
+  results = [verify.check(folder, args.quiet) for folder in folders]
+  if args.json:
+    print(json.dumps([result.as_json() for result in results], indent=1))
+  for result in [] if args.json else results:
+    print(f'{result.folder}: {result.summary}')
+    for kind in ('faults', 'warnings', 'notes'):
+      for line in getattr(result, kind):
+        print(f'  {kind.removesuffix("s")}: {line}')
+    print(f'  head: {result.head}')
+  return 1 if any(result.faults for result in results) else 0
 
 
 def unsaid(line: str) -> None:

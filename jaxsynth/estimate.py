@@ -20,14 +20,15 @@ def measure(setup: build.Setup, program: Program | None = None) -> dict:
     runs, blocks, calls, bytes on disk (arrays alone) and of one state,
     temporary device memory of a call, seconds to compile, and seconds in all.
   """
-  program = program or setup.program()
+  whole = program or setup.program()
+  program = stage.program_of(setup, program)
   specs = setup.sweep.runs()
   layout = stage.layout_of(setup)
   sizes = stage.schedule_of(setup, program)
   shared = setup.sweep.shares(program.constant_streams)
   engine = engines.build(program, layout, sizes, shared)
   blocks = loop.blocks_of(specs[: layout.block], engine, layout)
-  state = loop.initial(blocks, engine, layout)[0]
+  state = loop.initial(blocks, engine)[0]
   block = blocks[0]
   call = sizes.calls[0]
 
@@ -65,7 +66,10 @@ def measure(setup: build.Setup, program: Program | None = None) -> dict:
     f'{len(layout.devices)} {layout.devices[0].platform} devices',
     'calls': len(sizes.calls),
     'snapshots': snapshots,
-    'parameters': stage.bytes_of(program.keep(one)) // 4,
+    'parameters': sum(
+      math.prod(x.shape)
+      for x in jax.tree.leaves(jax.eval_shape(whole.keep, one))
+    ),
     'state_bytes': stage.bytes_of(one) * len(specs),
     'temporary_bytes': int(getattr(memory, 'temp_size_in_bytes', 0)),
     'disk_bytes': stage.bytes_of(jax.eval_shape(program.keep, one))

@@ -16,6 +16,7 @@ from jaxsynth.config import override
 from jaxsynth.errors import UserError
 from jaxsynth.train import layout
 from jaxsynth.train.loop import Event, Stopped
+from jaxsynth.trajectory import paths
 from jaxsynth.trajectory.trajectory import Trajectory
 
 # Exit codes: 2 a mistake of the user, do not restart; 75 (EX_TEMPFAIL) the
@@ -198,6 +199,7 @@ def train(
   Returns:
     Trajectories by group label; the only one is called ''.
   """
+  paths.local(workdir)
   layout.configure()
   groups = build.groups(config)
   say(f'{stage_name}: {say_groups(groups)}')

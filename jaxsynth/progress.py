@@ -80,6 +80,11 @@ def _lines(title: str, total: int) -> Update:
   return update
 
 
+def note(line: str) -> None:
+  """One line beside whatever progress is shown."""
+  print(f'jaxsynth: {line}', file=sys.stderr, flush=True)
+
+
 def track(
   items: Iterable, title: str, total: int, quiet: bool = False
 ) -> Iterator:

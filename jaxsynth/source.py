@@ -14,6 +14,7 @@ _READING = (
   'estimate.py',
   'plots',
   'studies',
+  'verify.py',
 )
 
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from jaxsynth import build, peers, progress, source
 from jaxsynth.errors import UserError
+from jaxsynth.train import keeping, loop, sweep
 from jaxsynth.train import layout as layouts
-from jaxsynth.train import loop, sweep
 from jaxsynth.train.program import Program
 from jaxsynth.trajectory import manifest, parts, plan, store
 from jaxsynth.trajectory.trajectory import Trajectory
@@ -80,7 +80,7 @@ def schedule_of(
 
 def layout_of(setup: build.Setup) -> layouts.Layout:
   o = setup.layout
-  return layouts.choose(o.mode, o.block, o.microbatches)
+  return layouts.choose(o.mode, o.block, setup.microbatches)
 
 
 def _match(parent: Parent, specs: list[sweep.RunSpec]) -> list[int]:
@@ -140,20 +140,44 @@ def _parent_states(
   return tree, record
 
 
+def program_of(setup: build.Setup, program: Program | None = None) -> Program:
+  """What is trained, with the snapshots that the setup asks for."""
+  program = program or setup.program()
+  t = setup.train
+  return keeping.select(program, t.snapshot_dtype, t.snapshot_leaves)
+
+
 def index_of(
-  setup: build.Setup, layout: layouts.Layout, parent: dict | None
+  setup: build.Setup,
+  layout: layouts.Layout,
+  parent: dict | None,
+  program: Program | None = None,
+  parent_state: PyTree = None,
 ) -> dict[str, Any]:
-  """What a trajectory says of itself."""
+  """What a trajectory says of itself.
+
+  Args:
+    setup: what is trained.
+    layout: on what.
+    parent: what the index says of it.
+    program: if it is not the ordinary one.
+    parent_state: of one run.
+  """
   record = layout.record()
+  whole = program or setup.program()
+  state = abstract_state(whole, setup.sweep.runs()[0], parent_state)
+  kept = store.flatten(jax.eval_shape(whole.keep, state))
   return {
     'format': manifest.FORMAT,
     'config': setup.config,
     'config_hash': setup.config_hash,
     'source_digest': source.source_digest(),
     # What can change a bit, and over how many devices it was spread.
-    'layout': {k: v for k, v in record.items() if k not in layouts.SPREAD},
+    'layout': layouts.lasting(record),
     'spread': {k: record[k] for k in layouts.SPREAD},
     'parent': parent,
+    'program': 'own' if program else 'of the config',
+    'leaves': {name or 'snapshots': x.dtype.name for name, x in kept.items()},
     'steps': setup.train.steps,
     'runs': [
       {'run_id': s.id, 'seeds': dict(s.seeds), 'hparams': dict(s.hparams)}
@@ -213,16 +237,17 @@ def train(
       f'sweep.static ({", ".join(setup.sweep.static)}) makes several groups: '
       'train each of build.groups(config)'
     )
-  program = program or setup.program()
+  own, program = program, program_of(setup, program)
   specs = setup.sweep.runs()
   layout = layout_of(setup)
-  own = layout.states(len(specs))
-  states, record = _parent_states(parent, specs, folder, own)
-  index = index_of(setup, layout, record)
+  states = layout.states(len(specs))
+  starts, record = _parent_states(parent, specs, folder, states)
+  one_parent = jax.tree.map(lambda x: x[0], starts)
+  keeping.check_storable(program, sweep.one(specs[0]), one_parent)
+  index = index_of(setup, layout, record, own, one_parent)
   held, allow = layout.held(len(specs)), (*allow, 'spread')
-  with parts.open_writer(folder, index, allow, held, own) as out:
+  with parts.open_writer(folder, index, allow, held, states) as out:
     if not out.finished(setup.train.steps):
-      one_parent = jax.tree.map(lambda x: x[0], states)
       with progress.bar(title, setup.train.steps, quiet) as update:
 
         def observe(event: loop.Event) -> None:
@@ -237,7 +262,7 @@ def train(
           layout,
           out,
           shared=setup.sweep.shares(program.constant_streams),
-          parents=states,
+          parents=starts,
           checkpoint_calls=setup.train.checkpoint_calls,
           observe=observe,
           stopping=stopping,
@@ -249,6 +274,7 @@ def open_trajectory(
   folder: Path | str,
   setup: build.Setup | None = None,
   program: Program | None = None,
+  damaged: str = 'raise',
 ) -> Trajectory:
   """Opens a trajectory with what `map` needs of its config.
 
@@ -256,10 +282,10 @@ def open_trajectory(
     folder: as given to `train`.
     setup: of the training; rebuilt from the index by default.
     program: of the training, if not the ordinary one.
+    damaged: 'raise', or 'skip' to leave out damaged segments; see
+      `Trajectory`.
   """
-  bare = Trajectory(Path(folder))
+  bare = Trajectory(Path(folder), damaged=damaged)
   setup = setup or build.build(bare.index['config'])
   program = program or setup.program()
-  return dataclasses.replace(
-    bare, apply=setup.model.apply, constants=program.constants
-  )
+  return bare.view(apply=setup.model.apply, constants=program.constants)

@@ -64,9 +64,12 @@ class Run(NamedTuple):
       trained: task_params, data sets, frozen networks, evaluation batches.
     parent: in a stage that starts from another training, the full state of
       this run's parent at the chosen step; None otherwise.
+    drawn: inside `step`, what the program's `draw` gave for it, if the loop
+      drew ahead; None otherwise.
   """
 
   seeds: dict[str, Array]
   hparams: dict[str, Array]
   constants: PyTree = None
   parent: PyTree = None
+  drawn: PyTree = None

@@ -123,7 +123,7 @@ MISTAKES = [
   ({'train__evals': (0, 13)}, r'step 13, but the training has steps 0..12'),
   ({'train__branches': 'evry:5'}, "did you mean 'every:N'"),
   ({'layout__mode': 'vmpa'}, "did you mean 'vmap'"),
-  ({'layout__block': -1}, 'layout.block must be >= 0'),
+  ({'layout__block': -1}, 'layout.block and layout.microbatches must not'),
   ({'layout__microbatches': 3}, 'microbatches=3 does not divide'),
   ({'sweep__seed': 3}, "did you mean 'sweep.seeds'"),
   ({'sweep__seeds': 'x'}, 'a count or a list'),

@@ -9,6 +9,7 @@ nonlinear descent on sum_i a_i x_i^2 / 2, with a_i drawn from the stream
 'task', x(0) from 'init' and the noise from 'data'.
 """
 
+import shutil
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +27,7 @@ from jaxsynth.train import layout as layouts
 from jaxsynth.train import loop
 from jaxsynth.train.program import Program
 from jaxsynth.train.sweep import Sweep
-from jaxsynth.trajectory import manifest, plan, store
+from jaxsynth.trajectory import manifest, plan, saves, store
 from jaxsynth.trajectory.trajectory import Trajectory
 from jaxsynth.trajectory.writer import Writer
 
@@ -41,8 +42,14 @@ def _toy_init(run):
   return {'x': x, 'speed': jnp.zeros(5), 'count': jnp.int32(0)}
 
 
+def _toy_draw(run, t):
+  """Exact numbers, the same bits however many steps are drawn at once."""
+  key = rng.at(rng.stream(run.seeds, 'data'), t)
+  return jax.random.randint(key, (5,), -(2**22), 2**22) / 2**20
+
+
 def _toy_step(run, state, t):
-  noise = jax.random.normal(rng.at(rng.stream(run.seeds, 'data'), t), (5,))
+  noise = _toy_draw(run, t) if run.drawn is None else run.drawn
   x, a = state['x'], run.constants['a']
   speed = 0.9 * state['speed'] + jnp.tanh(a @ x + 0.1 * noise)
   new = {
@@ -69,6 +76,7 @@ TOY = Program(
   evaluate=_toy_evaluate,
   constants=_toy_constants,
   constant_streams=('task',),
+  draw=_toy_draw,
 )
 
 
@@ -135,12 +143,13 @@ def go(
   program: Program = TOY,
   on=None,
   sizes=None,
+  about: dict | None = None,
   **options: Any,
 ) -> Trajectory:
   """Trains, or goes on training, `runs` in `folder` and opens the result."""
   options = {'shared': False, **options}
   patch = mock.patch.object(engines, 'build', _memo)
-  with patch, Writer(folder, index(runs)) as writer:
+  with patch, Writer(folder, index(runs, **(about or {}))) as writer:
     loop.train(
       program, runs, sizes or schedule(), on or layout(), writer, **options
     )
@@ -171,6 +180,56 @@ def differing(one: dict, two: dict) -> list[str]:
     (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
   )
   return [n for n in one if not same(one[n], two[n])]
+
+
+def resign(save, **labels):
+  """Writes a manifest that agrees with the files, whatever they hold."""
+  body = {**manifest.read(save), **labels}
+  body['files'] = {
+    name: [p.stat().st_size, manifest.digest(p.read_bytes())]
+    for name, p in manifest._files(save).items()
+  }
+  manifest.write_json(manifest.path_of(save), manifest.signed(body))
+
+
+def rewrite(save, change):
+  """Changes the arrays of a save, with a manifest to match."""
+  body = manifest.read(save)
+  arrays = store.load(save, list(body['arrays']))
+  arrays = {n: change(n, a.copy()) for n, a in arrays.items()}
+  shutil.rmtree(save)
+  store.save(save, arrays)
+  own = ('files', 'arrays', 'crc32', 'format')
+  labels = {k: v for k, v in body.items() if k not in own}
+  manifest.commit(save, arrays, labels)
+
+
+def replace(save, change):
+  """Changes the arrays of a save; only the checksums of their rows are old."""
+  arrays = store.load(save, list(manifest.read(save)['arrays']))
+  arrays = {n: change(n, a.copy()) for n, a in arrays.items()}
+  shutil.rmtree(save)
+  store.save(save, arrays)
+  resign(save)
+
+
+def rechain(folder):
+  """Corrects every link between saves, too."""
+  states = [
+    *saves.committed(folder / 'branches'),
+    *saves.committed(folder / 'checkpoints'),
+  ]
+  digests = {
+    int(p.name): manifest.state_digest(manifest.read(p)) for p in states
+  }
+  previous, ends = None, {}
+  for segment in saves.committed(folder / 'segments'):
+    body = manifest.read(segment)
+    start = digests.get(body['start'], body['started_from'])
+    resign(segment, previous=previous, started_from=start)
+    previous = ends[body['stop']] = manifest.content(manifest.read(segment))
+  for state in states:
+    resign(state, segment=ends.get(int(state.name)))
 
 
 TINY = {
@@ -226,4 +285,12 @@ def lab():
     go=go,
     contents=contents,
     differing=differing,
+  )
+
+
+@pytest.fixture(scope='session')
+def forge():
+  """What an editor of a trajectory would do to cover the traces."""
+  return SimpleNamespace(
+    resign=resign, rewrite=rewrite, replace=replace, rechain=rechain
   )

@@ -84,14 +84,13 @@ class Attention(nn.Module):
     dense = dense_of(c, self.kernels)
     rotary = c.positions == 'rotary'
 
-    def project(name, bias=c.bias):
-      x_BTHC = dense(c.d_model, name, bias=bias)(x_BTD).reshape(
-        *x_BTD.shape[:2], c.num_heads, c.head_dim
-      )
-      return site(f'attn.{name}', x_BTHC).swapaxes(1, 2)
-
-    q_BHTC, v_BHTC = project('q'), project('v')
-    k_BHTC = project('k', bias=c.bias and rotary)
+    layers = {'q': c.bias, 'k': c.bias and rotary, 'v': c.bias}
+    parts = _layers.joint(self.kernels, x_BTD, c.d_model, layers, c.dtype)
+    split = (*x_BTD.shape[:2], c.num_heads, c.head_dim)
+    q_BHTC, k_BHTC, v_BHTC = (
+      site(f'attn.{name}', part_BTD.reshape(split)).swapaxes(1, 2)
+      for name, part_BTD in zip(layers, parts)
+    )
     positions_T = start + jnp.arange(x_BTD.shape[1])
     if rotary:
       q_BHTC = _attention.rotate(q_BHTC, positions_T)

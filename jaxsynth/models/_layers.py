@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxsynth.models import _attention
@@ -104,6 +105,48 @@ def dense(
     dot_general=lambda x, w, dims, **_: matmul(kernels, x, w),
     name=name,
   )
+
+
+class _Affine(nn.Module):
+  """The kernel [width, features] and bias [features] (or None) of a layer."""
+
+  features: int
+  bias: bool
+
+  @nn.compact
+  def __call__(self, width):
+    shape = (width, self.features)
+    kernel = self.param('kernel', nn.initializers.normal(0.02), shape)
+    if not self.bias:
+      return kernel, None
+    return kernel, self.param('bias', nn.initializers.zeros, shape[1:])
+
+
+def joint(
+  kernels: Kernels, x: Array, features: int, layers: dict[str, bool], dtype: str
+) -> list[Array]:
+  """Layers [D, features] that read the same x [..., D], as one product.
+
+  Args:
+    kernels: how the product is computed.
+    x: what they read.
+    features: outputs of each.
+    layers: name -> whether it has a bias.
+    dtype: of the products.
+
+  Returns:
+    What each gives, [..., features].
+  """
+  affine = [
+    _Affine(features, bias, name=name)(x.shape[-1])
+    for name, bias in layers.items()
+  ]
+  kernel = jnp.concatenate([kernel for kernel, _ in affine], axis=1)
+  out = matmul(kernels, x.astype(dtype), kernel.astype(dtype))
+  return [
+    part if bias is None else part + bias.astype(dtype)
+    for part, (_, bias) in zip(jnp.split(out, len(affine), -1), affine)
+  ]
 
 
 def layer_norm(bias: bool, name: str) -> nn.LayerNorm:

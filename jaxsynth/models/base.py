@@ -10,6 +10,8 @@ strengths is one vmap and one compile.
 
 from typing import NamedTuple, Protocol
 
+import jax
+
 from jaxsynth import lookup
 from jaxsynth.errors import unknown
 from jaxsynth.types import Array, Key, PyTree, Spec
@@ -110,6 +112,19 @@ def check(model: Model, spec: Spec) -> None:
   """
   if hasattr(model, 'check'):
     model.check(spec)
+
+
+def activation_bytes(model: Model, spec: Spec) -> int:
+  """Bytes of all activations of one example in training, from shapes alone."""
+  one = lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype)
+  params = jax.eval_shape(lambda key: model.init(key, spec), jax.random.key(0))
+  out = jax.eval_shape(
+    lambda p, x: model.apply(p, x, fast=True),
+    params,
+    jax.tree.map(one, spec.inputs),
+  )
+  leaves = jax.tree.leaves((out.prediction, out.acts))
+  return sum(x.size * x.dtype.itemsize for x in leaves)
 
 
 def names() -> list[str]:

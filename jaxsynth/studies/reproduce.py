@@ -13,14 +13,14 @@ from jaxsynth.errors import UserError
 from jaxsynth.studies import study as studies
 from jaxsynth.studies import verdict
 from jaxsynth.train import layout
-from jaxsynth.trajectory import manifest
+from jaxsynth.trajectory import manifest, paths
 from jaxsynth.trajectory.trajectory import Trajectory
 from jaxsynth.trajectory.writer import differences
 
 
 def _claim_workdir(workdir: Path, full: dict[str, Any]) -> None:
   """Makes the workdir of this config, or refuses one of another config."""
-  path = workdir / 'config.json'
+  path = paths.local(workdir) / 'config.json'
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     if path.exists():

@@ -12,8 +12,14 @@ whole training is one compile whatever its plan. Inside,
 
 the functions see one run (`map`) or are vmapped over the block's runs on a
 device (`vmap`): time outside, runs inside, the step counter shared.
+
+What a step draws (its batch) is drawn for several steps at once: a scan over
+the positions of 32 batches costs hardly more than over those of one. Steps are
+drawn in groups that start at multiples of the group's size, so a step's place
+in its group, and with it every bit, is the same wherever a call starts.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -30,6 +36,8 @@ from jaxsynth.trajectory.plan import Call, Schedule
 from jaxsynth.types import Array, PyTree, Run
 
 _RUN, _ALL = P('run'), P()
+# What is drawn ahead may take this much memory per run and this many steps.
+AHEAD_BYTES, AHEAD_STEPS = 4 << 20, 32
 
 
 class Engine(NamedTuple):
@@ -82,10 +90,25 @@ def _row(slot: Array, count: int) -> Array:
   return jnp.where(slot < 0, count, slot)
 
 
+def steps_ahead(draw: Callable, runs: int) -> int:
+  """For how many steps `draw` (t -> pytree of `runs` runs) is called at once.
+
+  A power of two, 1 where nothing is drawn or one draw is large.
+  """
+  shapes = jax.tree.leaves(jax.eval_shape(draw, jnp.int32(0)))
+  size = sum(math.prod(x.shape) * x.dtype.itemsize for x in shapes) / runs
+  ahead = 1
+  while size and 2 * ahead * size <= AHEAD_BYTES and ahead < AHEAD_STEPS:
+    ahead *= 2
+  return ahead
+
+
 def advance(
   step: Callable,
   keep: Callable,
   evaluate: Callable,
+  draw: Callable,
+  ahead: int,
   sizes: Schedule,
   state: PyTree,
   cut: Cuts,
@@ -93,9 +116,11 @@ def advance(
   """One call over whatever `step`, `keep` and `evaluate` are mapped over.
 
   Args:
-    step: (state, t) -> (state, scalars).
+    step: (state, t, drawn) -> (state, scalars).
     keep: state -> pytree.
     evaluate: (state, t) -> scalars.
+    draw: t -> pytree that `step` takes.
+    ahead: for how many steps `draw` is called at once.
     sizes: static buffer sizes.
     state: where to start.
     cut: boundaries.
@@ -106,7 +131,7 @@ def advance(
   t0 = cut.bounds[0]
   shapes = (
     jax.eval_shape(keep, state),
-    jax.eval_shape(step, state, t0)[1],
+    jax.eval_shape(lambda s, t: step(s, t, draw(t)), state, t0)[1],
     jax.eval_shape(evaluate, state, t0),
   )
   for name in set(shapes[1]) & set(shapes[2]):
@@ -114,15 +139,33 @@ def advance(
   counts = (sizes.max_snapshots, sizes.max_steps, sizes.max_evals)
   buffers = tuple(_rows(s, n) for s, n in zip(shapes, counts))
 
+  group = jax.vmap(draw)
+
+  def drawn_at(t, drawn):
+    if ahead == 1:
+      return draw(t), drawn
+    first = t - t % ahead
+    drawn = lax.cond(
+      (t == first) | (t == t0),
+      lambda _: group(first + jnp.arange(ahead)),
+      lambda old: old,
+      drawn,
+    )
+    row = lambda x: lax.dynamic_index_in_dim(x, t % ahead, keepdims=False)
+    return jax.tree.map(row, drawn), drawn
+
   def one(t, carry):
-    state, scalars = carry
-    state, new = step(state, t)
-    return state, _write(scalars, new, t - t0)
+    state, scalars, drawn = carry
+    now, drawn = drawn_at(t, drawn)
+    state, new = step(state, t, now)
+    return state, _write(scalars, new, t - t0), drawn
 
   def piece(j, carry):
-    state, (snapshots, scalars, evals) = carry
+    state, (snapshots, scalars, evals), drawn = carry
     stop = cut.bounds[j + 1]
-    state, scalars = lax.fori_loop(cut.bounds[j], stop, one, (state, scalars))
+    state, scalars, drawn = lax.fori_loop(
+      cut.bounds[j], stop, one, (state, scalars, drawn)
+    )
     row = _row(cut.snapshot_slots[j], counts[0])
     snapshots = _write(snapshots, keep(state), row)
     slot = cut.eval_slots[j]
@@ -133,10 +176,15 @@ def advance(
         lambda e: e,
         evals,
       )
-    return state, (snapshots, scalars, evals)
+    return state, (snapshots, scalars, evals), drawn
 
   pieces = cut.snapshot_slots.shape[0]
-  state, buffers = lax.fori_loop(0, pieces, piece, (state, buffers))
+  drawn = None
+  if ahead > 1:
+    drawn = jax.tree.map(
+      jnp.zeros_like, jax.eval_shape(group, t0 + jnp.arange(ahead))
+    )
+  state, buffers, _ = lax.fori_loop(0, pieces, piece, (state, buffers, drawn))
   trim = lambda buffer, n: jax.tree.map(lambda b: b[:n], buffer)
   return state, tuple(map(trim, buffers, counts))
 
@@ -202,15 +250,25 @@ def build(
       if not shared:
         constants = jax.tree.map(lambda x: x[0], constants)
     full = lambda run, constants: run._replace(constants=constants)
-    step = lift(lambda r, c, s, t: program.step(full(r, c), s, t), 0, None)
+    step = lift(
+      lambda r, c, s, t, d: program.step(full(r, c)._replace(drawn=d), s, t),
+      0,
+      None,
+      0,
+    )
+    lifted = lift(lambda r, c, t: program.draw(full(r, c), t), None)
+    draw = lambda t: lifted(run, constants, t)
+    runs = layout.block // len(layout.devices)
     measure = lift(
       lambda r, c, s, t: program.evaluate(full(r, c), s, t), 0, None
     )
     keep = jax.vmap(program.keep) if layout.mode == 'vmap' else program.keep
     state, rows = advance(
-      lambda s, t: step(run, constants, s, t),
+      lambda s, t, d: step(run, constants, s, t, d),
       keep,
       lambda s, t: measure(run, constants, s, t),
+      draw,
+      steps_ahead(draw, runs),
       sizes,
       state,
       cut,

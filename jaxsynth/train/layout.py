@@ -38,6 +38,8 @@ MODES = ('auto', 'map', 'vmap')
 VMAP_BLOCK = 16
 # What of a layout changes no bit: how many devices and processes share it.
 SPREAD = ('block', 'device_count', 'process_count')
+# Bytes of activations that one CPU core works on at a time.
+CPU_ACTIVATIONS = 8 << 20
 
 
 def configure(cpu_devices: int | None = None, cache: bool = True) -> None:
@@ -151,10 +153,32 @@ class Layout:
     }
 
 
+def lasting(record: dict[str, Any]) -> dict[str, Any]:
+  """What of a layout's record can change a bit."""
+  return {k: v for k, v in record.items() if k not in SPREAD}
+
+
 def _jaxlib() -> str:
   import jaxlib.version
 
   return jaxlib.version.__version__
+
+
+def microbatches(example_bytes: int, batch_size: int) -> int:
+  """Into how many parts a batch is best cut on the devices at hand.
+
+  On a CPU so many that the activations of a part stay near the core's cache;
+  elsewhere 1.
+
+  Args:
+    example_bytes: activations of one example.
+    batch_size: examples; the parts divide it.
+  """
+  if jax.default_backend() != 'cpu':
+    return 1
+  divisors = (n for n in range(1, batch_size + 1) if batch_size % n == 0)
+  fits = lambda n: batch_size // n * example_bytes <= CPU_ACTIVATIONS
+  return next(filter(fits, divisors), batch_size)
 
 
 def choose(mode: str = 'auto', block: int = 0, microbatches: int = 1) -> Layout:

@@ -1,7 +1,7 @@
 """The host's half of the loop: blocks, calls, and what is kept of them.
 
-All runs advance together, block by block and call by call. A call is fetched
-while the next one runs, except where the full state is needed. Progress,
+All runs advance together, block by block and call by call. A call is fetched,
+and a segment of calls put together, while the next one runs. Progress,
 metrics, saving and stopping happen between calls.
 """
 
@@ -14,7 +14,9 @@ import jax
 import numpy as np
 
 from jaxsynth import peers
+from jaxsynth.train import collect
 from jaxsynth.train import engine as engines
+from jaxsynth.train.keeping import nested
 from jaxsynth.train.layout import Layout
 from jaxsynth.train.program import Program
 from jaxsynth.train.sweep import RunSpec, stack
@@ -47,14 +49,15 @@ class Advanced(NamedTuple):
 
   Attributes:
     call: which one.
-    snapshots: tree of [R, K, ...].
+    snapshots: leaf name -> pieces [runs, K, ...], block by block and device by
+      device, the last ones with dummies; see `collect`.
     scalars: name -> [R, steps].
     evals: name -> [R, E].
     state: the full state after it, [R, ...], where it was asked for.
   """
 
   call: Call
-  snapshots: PyTree
+  snapshots: dict[str, list[np.ndarray]]
   scalars: dict[str, np.ndarray]
   evals: dict[str, np.ndarray]
   state: PyTree | None
@@ -157,6 +160,7 @@ def advance(
   states: list[PyTree],
   calls: list[Call],
   want_state: Callable[[Call], bool],
+  stopping: Callable[[], bool] = lambda: False,
 ) -> Iterator[Advanced]:
   """Runs the calls in order and yields what each brought back.
 
@@ -167,15 +171,18 @@ def advance(
     calls: what is left of the schedule.
     want_state: whether the full state after a call is needed; asked once the
       call is under way.
+    stopping: whether to fetch a call before the next one begins.
   """
   states = list(states)
 
   def fetch(call: Call, outputs: list[PyTree], state: PyTree) -> Advanced:
-    snapshots, scalars, evals = gather(blocks, outputs, copy=False)
+    scalars, evals = gather(blocks, [rows[1:] for rows in outputs], copy=False)
     cut = lambda tree, n: jax.tree.map(lambda x: x[:, :n], tree)
     return Advanced(
       call,
-      cut(snapshots, len(call.snapshots)),
+      collect.pieces(
+        [rows[0] for rows in outputs], 'snapshots', len(call.snapshots)
+      ),
       cut(scalars, call.stop - call.start),
       cut(evals, len(call.evals)),
       state,
@@ -191,31 +198,34 @@ def advance(
       outputs.append(rows)
     if pending is not None:
       yield fetch(*pending)
-    pending = (call, outputs, None)
-    if want_state(call):
-      state = gather(blocks, states, copy=True)
-      yield fetch(call, outputs, state)
+    state = gather(blocks, states, copy=True) if want_state(call) else None
+    pending = (call, outputs, state)
+    if stopping():  # there may be no time for another call
+      yield fetch(*pending)
       pending = None
   if pending is not None:
     yield fetch(*pending)
 
 
-def arrays_of(parts: list[Advanced]) -> dict[str, np.ndarray]:
+def arrays_of(parts: list[Advanced], runs: int) -> dict[str, np.ndarray]:
   """The outputs of several calls as the named arrays of one segment."""
 
-  def joined(kind: str) -> dict[str, np.ndarray]:
+  def metrics(kind: str) -> dict[str, np.ndarray]:
     trees = [store.flatten({kind: nested(getattr(p, kind))}) for p in parts]
     out = {n: np.concatenate([t[n] for t in trees], 1) for n in trees[0]}
     return {n: a for n, a in out.items() if a.shape[1]}
 
-  return {**joined('snapshots'), **joined('scalars'), **joined('evals')}
+  names = parts[0].snapshots if any(p.call.snapshots for p in parts) else ()
+  kept = {
+    n: collect.joined([p.snapshots[n] for p in parts], runs) for n in names
+  }
+  return {**kept, **metrics('scalars'), **metrics('evals')}
 
 
-def nested(tree: PyTree) -> PyTree:
-  """Metric names with slashes ('fresh/loss') as nested dicts, else itself."""
-  if not (isinstance(tree, dict) and any('/' in k for k in tree)):
-    return tree
-  return store.unflatten({k.replace('/', '.'): v for k, v in tree.items()})
+def _bytes_a_run(done: Advanced) -> int:
+  """Bytes of one run's snapshots: the same in every process."""
+  pieces = [leaf[0] for leaf in done.snapshots.values()]
+  return sum(math.prod(x.shape[1:]) * x.itemsize for x in pieces)
 
 
 def train(
@@ -241,7 +251,8 @@ def train(
     writer: where the trajectory goes.
     shared: whether all runs share one copy of the constants.
     parents: full states the runs of `layout.states` start from, or None.
-    checkpoint_calls: a segment and a checkpoint at least every so many calls.
+    checkpoint_calls: a checkpoint every so many calls. A segment ends there,
+      and where it holds SEGMENT_BYTES.
     observe: told after each call.
     stopping: asked between calls; True in any process saves, then raises
       Stopped in all of them.
@@ -266,22 +277,21 @@ def train(
   calls = [c for c in schedule.calls if c.start >= max(first, 0)]
   if first < 0:
     first = 0
-  began, parts, size = time.monotonic(), [], 0
-  target = writer.committed_stop(first)
+  held = len(layout.held(len(specs)))
+  began, parts, size, since = time.monotonic(), [], 0, 0
+  target, limit = writer.committed_stop(first), writer.next_start(first)
 
-  def due(call: Call) -> bool:
-    if target is not None:  # segments of a second try end where they did
-      return call.stop == target
-    if call.branch or call.stop == last or stop():
-      return True
-    return len(parts) + 1 >= checkpoint_calls or size >= SEGMENT_BYTES
+  def wants_state(call: Call) -> bool:
+    if target is not None and call.stop != target:
+      return False  # segments of a second try end where they did
+    whole = limit is None or call.stop == target  # no hole is half filled
+    due = since + 1 >= checkpoint_calls or (whole and stop())
+    return call.branch or call.stop == last or due
 
-  for done in advance(engine, blocks, states, calls, due):
+  for done in advance(engine, blocks, states, calls, wants_state, stop):
     parts.append(done)
-    size += sum(  # of all runs, wherever they are: the same in all processes
-      math.prod(x.shape[1:]) * x.itemsize * len(specs)
-      for x in jax.tree.leaves(done.snapshots)
-    )
+    since += 1
+    size += _bytes_a_run(done) * len(specs)
     observe(
       Event(
         done.call.stop,
@@ -295,21 +305,27 @@ def train(
       )
     )
     step = done.call.stop
-    if target is not None and step < target and stop():
-      # Up to `target` all is on disk from before; the next start recomputes.
+    if done.state is None and (target or limit) and stop():
+      # There are later segments on disk; the next start recomputes.
       raise Stopped(parts[0].call.start)
-    if done.state is None:
+    full = step == target
+    if target is None:
+      full = step == limit or size >= SEGMENT_BYTES
+    if done.state is None and not full:
       continue
     writer.segment(
       parts[0].call.start,
       step,
       [s for p in parts for s in p.call.snapshots],
       [s for p in parts for s in p.call.evals],
-      arrays_of(parts),
+      arrays_of(parts, held),
     )
-    writer.checkpoint(step, done.state, keep=done.call.branch)
     parts, size = [], 0
-    target = writer.committed_stop(step)
+    target, limit = writer.committed_stop(step), writer.next_start(step)
+    if done.state is None:
+      continue
+    writer.checkpoint(step, done.state, keep=done.call.branch)
+    since = 0
     if step < last and stop():
       writer.wait()
       raise Stopped(step)

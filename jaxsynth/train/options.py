@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from jaxsynth.errors import UserError, unknown
+from jaxsynth.train import keeping
 from jaxsynth.train import layout as layouts
 from jaxsynth.train.supervised import LOSSES
 from jaxsynth.trajectory import plan
@@ -20,6 +21,10 @@ class Training:
     snapshots: plan of the steps kept for analysis (see trajectory.plan).
     evals: plan of the steps measured on the fixed evaluation batches.
     branches: plan of the steps whose full state is kept for later stages.
+    snapshot_dtype: 'float32' keeps snapshots as they are, 'bfloat16' rounds
+      their floats: half the bytes. Full states are never rounded.
+    snapshot_leaves: patterns of the leaves a snapshot keeps, e.g.
+      ('blocks_0.attn.*', 'unembed.kernel').
     call_steps: most steps in one jitted call: about two seconds' worth.
     checkpoint_calls: calls between two checkpoints to resume from.
   """
@@ -30,6 +35,8 @@ class Training:
   snapshots: Any = 'log:50'
   evals: Any = 'log:50'
   branches: Any = ()
+  snapshot_dtype: str = 'float32'
+  snapshot_leaves: Any = ('*',)
   call_steps: int = 100
   checkpoint_calls: int = 20
 
@@ -41,23 +48,31 @@ class Training:
         )
     if self.loss not in LOSSES:
       raise unknown('loss', self.loss, LOSSES)
+    keeping.check_options(self.snapshot_dtype, self.snapshot_leaves)
     for field in ('snapshots', 'evals', 'branches'):
       plan.steps_of(getattr(self, field), self.steps)
 
 
 @dataclasses.dataclass(frozen=True)
 class LayoutOptions:
-  """See `train.layout.choose`."""
+  """How the work is laid out; it changes speed, memory and the last bits.
+
+  Attributes:
+    mode: 'map', 'vmap' or 'auto', see `train.layout`.
+    block: runs in a call over all devices, see `train.layout.choose`.
+    microbatches: parts a training batch is cut into; 0 for the number that
+      suits the backend, see `train.layout.microbatches`.
+  """
 
   mode: str = 'auto'
   block: int = 0
-  microbatches: int = 1
+  microbatches: int = 0
 
   def __post_init__(self):
     if self.mode not in layouts.MODES:
       raise unknown('layout', self.mode, layouts.MODES)
-    if self.block < 0 or self.microbatches < 1:
+    if self.block < 0 or self.microbatches < 0:
       raise UserError(
-        'layout.block must be >= 0 and layout.microbatches >= 1, got '
+        'layout.block and layout.microbatches must not be negative, got '
         f'{self.block} and {self.microbatches}'
       )

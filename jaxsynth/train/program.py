@@ -5,11 +5,17 @@
   keep(state) -> pytree                 what a snapshot holds
   evaluate(run, state, t) -> scalars    measured on a schedule, fixed batches
 
-plus `constants(run)`, rebuilt from seeds and hyperparameters whenever needed
-and never stored: task parameters, data sets, frozen networks. They reach the
-four functions as `run.constants`. State is any pytree of arrays: a second
-player, a moving average, a replay buffer; random keys are not part of it, as
-they derive from `run.seeds` and `t` (see `jaxsynth.rng`).
+plus two that hold no state:
+
+  constants(run) -> pytree              run.constants, seen by all the others
+  draw(run, t) -> pytree                run.drawn, seen by step: its batch
+
+Constants are rebuilt from seeds and hyperparameters whenever needed and never
+stored: task parameters, data sets, frozen networks. What update t draws does
+not depend on the state, so the loop may draw for several steps at once. State
+is any pytree of arrays: a second player, a moving average, a replay buffer;
+random keys are not part of it, as they derive from `run.seeds` and `t` (see
+`jaxsynth.rng`).
 """
 
 from collections.abc import Callable
@@ -38,6 +44,8 @@ class Program(NamedTuple):
     constant_streams: the seed streams `constants` reads, and (with a dot) the
       hyperparameter prefixes. Where a sweep holds all of them fixed, its runs
       share one copy.
+    draw: (run, t) -> pytree that `step` at t finds as `run.drawn`. There it is
+      None where the loop did not draw ahead (or `step` is called by hand).
   """
 
   init: Callable[[Run], State]
@@ -46,3 +54,4 @@ class Program(NamedTuple):
   evaluate: Callable[[Run, State, Array], Scalars] = _nothing
   constants: Callable[[Run], PyTree] = lambda run: {}
   constant_streams: tuple[str, ...] = ('task', 'eval', 'task.')
+  draw: Callable[[Run, Array], PyTree] = lambda run, t: None

@@ -21,6 +21,7 @@ from jaxsynth import rng
 from jaxsynth.models.base import Model
 from jaxsynth.optim.optimizers import Optimizer
 from jaxsynth.tasks.base import Task
+from jaxsynth.train import evaluation
 from jaxsynth.train.program import Program, State
 from jaxsynth.types import Array, Batch, Key, PyTree, Run, Scalars
 
@@ -35,6 +36,13 @@ def section(hparams: dict[str, Array], name: str) -> dict[str, Array]:
     for k, v in hparams.items()
     if k.startswith(prefix)
   }
+
+
+def weighted_mean(values: Array, weights: Array) -> Array:
+  """The mean of values under weights that broadcast to them; 0 without any."""
+  weights = jnp.broadcast_to(weights, values.shape)
+  total = weights.sum()
+  return (values * weights).sum() / jnp.where(total > 0, total, 1)
 
 
 def cross_entropy(
@@ -59,10 +67,9 @@ def cross_entropy(
   hit = batch.targets[..., None] == jnp.arange(size)
   chosen = jnp.where(hit, logits, 0).sum(-1)
   nll = jax.nn.logsumexp(logits, -1) - chosen
-  total = batch.weights.sum()
   correct = chosen >= logits.max(-1)
-  mean = lambda x: (x * batch.weights).sum() / total
-  return mean(nll), {'accuracy': mean(correct)}
+  accuracy = weighted_mean(correct, batch.weights)
+  return weighted_mean(nll, batch.weights), {'accuracy': accuracy}
 
 
 def mean_squared_error(
@@ -72,7 +79,7 @@ def mean_squared_error(
   del t
   prediction = apply(params, batch.inputs, key=key).prediction
   error = jnp.square(prediction - batch.targets).mean(-1)
-  return (error * batch.weights).sum() / batch.weights.sum(), {}
+  return weighted_mean(error, batch.weights), {}
 
 
 LOSSES = {'cross_entropy': cross_entropy, 'mse': mean_squared_error}
@@ -97,8 +104,9 @@ def supervised(
     loss: (apply, params, batch, key, t) -> (loss, scalars).
     optimizer: its traced hyperparameters are `run.hparams['optimizer.*']`.
     batch_size: sequences per step.
-    microbatches: cut each batch into this many equal parts and average their
-      gradients: the same mathematics (for equal weights) in less memory.
+    microbatches: cut each batch into this many parts of equally many examples
+      and average losses, scalars and gradients by the parts' weights: for a
+      loss that is a weighted mean the same mathematics in less memory.
     task_hparams: values of the task's own hyperparameters that no sweep axis
       replaces.
     trainable: params -> pytree of bools of the same structure; the others
@@ -132,24 +140,25 @@ def supervised(
     return {'params': params, 'opt': transform(run).init(params)}
 
   def gradient(params, batch, key, t):
-    value = lambda p, b: loss(fast, p, b, key, t)
+    value = lambda p, b, key: loss(fast, p, b, key, t)
     grad = jax.value_and_grad(value, has_aux=True)
     if microbatches == 1:
-      return grad(params, batch)
+      return grad(params, batch, key)
     parts = jax.tree.map(
       lambda x: x.reshape(microbatches, -1, *x.shape[1:]), batch
     )
-    first = jax.tree.map(lambda x: x[0], parts)
-    zero = jax.tree.map(
-      lambda x: jnp.zeros(x.shape, x.dtype),
-      jax.eval_shape(grad, params, first),
-    )
-    add = lambda total, part: (
-      jax.tree.map(jnp.add, total, grad(params, part)),
-      None,
-    )
-    total, _ = jax.lax.scan(add, zero, parts)
-    return jax.tree.map(lambda x: x / microbatches, total)
+    weight = parts.weights.reshape(microbatches, -1).sum(-1)
+    share = weight / jnp.where(weight.sum() > 0, weight.sum(), 1)
+
+    def add(total, part):
+      rows, number, share = part
+      new = grad(params, rows, jax.random.fold_in(key, number))
+      return jax.tree.map(lambda a, x: a + share * x, total, new), None
+
+    one = jax.tree.map(lambda x: x[0], parts)
+    zero = jax.tree.map(jnp.zeros_like, jax.eval_shape(grad, params, one, key))
+    numbers = jnp.arange(microbatches)
+    return jax.lax.scan(add, zero, (parts, numbers, share))[0]
 
   def only_trainable(tree: PyTree, params: PyTree) -> PyTree:
     if trainable is None:
@@ -158,14 +167,13 @@ def supervised(
       lambda x, on: jnp.where(on, x, 0), tree, trainable(params)
     )
 
+  def draw(run: Run, t: Array) -> Batch:
+    key = rng.at(rng.stream(run.seeds, 'data'), t)
+    return task.sample(run.constants['task_params'], key, t, batch_size)
+
   def step(run: Run, state: State, t: Array) -> tuple[State, Scalars]:
     params = state['params']
-    batch = task.sample(
-      run.constants['task_params'],
-      rng.at(rng.stream(run.seeds, 'data'), t),
-      t,
-      batch_size,
-    )
+    batch = draw(run, t) if run.drawn is None else run.drawn
     noise = rng.at(rng.stream(run.seeds, 'noise'), t)
     (value, scalars), grads = gradient(params, batch, noise, t)
     grads = only_trainable(grads, params)
@@ -176,11 +184,9 @@ def supervised(
     return new, {'loss': value, 'grad_norm': norm, **scalars}
 
   def evaluate(run: Run, state: State, t: Array) -> Scalars:
-    out = {}
-    for name, batch in run.constants['evals'].items():
-      value, scalars = loss(fast, state['params'], batch, None, t)
-      out |= {f'{name}/{k}': v for k, v in {'loss': value, **scalars}.items()}
-    return out
+    measured = lambda batch: loss(fast, state['params'], batch, None, t)
+    rows = batch_size // microbatches if microbatches > 1 else None
+    return evaluation.measure(measured, run.constants['evals'], rows)
 
   return Program(
     init=init,
@@ -188,4 +194,5 @@ def supervised(
     keep=lambda state: state['params'],
     evaluate=evaluate,
     constants=constants,
+    draw=draw,
   )

@@ -1,158 +1,245 @@
-"""Proving that a trajectory holds what it says: no byte, step or run wrong."""
+"""Proving that a trajectory holds what it says: no byte, step or run wrong.
 
+`check` looks at every file of a trajectory; docs/trajectory.md says what it
+proves and what it cannot. `jaxsynth.verify` adds what needs the training's
+config: step 0 recomputed, the identities of the runs.
+"""
+
+import dataclasses
+import itertools
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
-from jaxsynth.trajectory import manifest, plan, store
-from jaxsynth.trajectory.writer import committed
+from jaxsynth import progress
+from jaxsynth.config import config_hash
+from jaxsynth.trajectory import contents, manifest, plan, saves
+from jaxsynth.trajectory import index as indexes
+from jaxsynth.trajectory.contents import Fault, Save
+from jaxsynth.trajectory.history import History
 
 
-class Result(NamedTuple):
+@dataclasses.dataclass
+class Result:
   """What `check` found.
 
   Attributes:
-    summary: what was looked at, in one line.
-    faults: each names file, array, run or step.
+    folder: the trajectory.
+    index: the index, or the copy of a damaged one; {} if there is none.
+    versions: identities of the versions of the index.
+    counts: runs, snapshots, segments, full states.
+    head: digest of the newest full state or segment, and through it of all
+      that came before: noted elsewhere, it shows any later change.
+    faults: what is not as it was written.
     warnings: what may be meant.
+    notes: what was not looked at, and why.
+    equal: (position of the run, step, next step) of consecutive snapshots
+      that are equal although gradients were not zero and finite.
+    first: the snapshots of step 0, leaf -> [R, ...].
   """
 
-  summary: str
-  faults: list[str]
-  warnings: list[str]
+  folder: Path
+  index: dict[str, Any] = dataclasses.field(default_factory=dict)
+  versions: set[str] = dataclasses.field(default_factory=set)
+  counts: dict[str, int] = dataclasses.field(default_factory=dict)
+  head: str = ''
+  faults: list[Fault] = dataclasses.field(default_factory=list)
+  warnings: list[str] = dataclasses.field(default_factory=list)
+  notes: list[str] = dataclasses.field(default_factory=list)
+  equal: list[tuple[int, int, int]] = dataclasses.field(default_factory=list)
+  first: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+  @property
+  def summary(self) -> str:
+    counted = ', '.join(f'{n} {what}' for what, n in self.counts.items())
+    return f'{counted}, {len(self.faults)} faults'
+
+  def fault(self, file: Path, what: str, *where) -> None:
+    self.faults.append(Fault(str(file), what, *where))
+
+  def as_json(self) -> dict[str, Any]:
+    """What a program may want to know."""
+    return {
+      'folder': str(self.folder),
+      **{what.replace(' ', '_'): n for what, n in self.counts.items()},
+      'head': self.head,
+      'faults': [f._asdict() for f in self.faults],
+      'warnings': self.warnings,
+      'notes': self.notes,
+    }
 
 
-def _contents(folder: Path, body: dict) -> tuple[dict, list[str]]:
-  """A save's arrays, and where they differ from the manifest's checksums."""
-  arrays = store.load(folder, list(body['arrays']))
-  faults, runs = [], body['run_ids']
-  for name, array in arrays.items():
-    expected = manifest.unpack(body['crc32'][name], len(runs))
-    found = manifest.rows_crc(array)
-    if expected.shape != found.shape:
-      faults.append(f'{folder}: {name} has another shape than stated')
-      continue
-    steps = body.get('snapshot_steps', [])
-    for run, row in zip(*np.nonzero(expected != found)):
-      at = (
-        f'step {steps[row]}' if name.startswith('snapshots') else f'row {row}'
-      )
-      faults.append(f'{folder}: {name} of run {runs[run]} at {at} differs')
-  return arrays, faults
-
-
-def _equal_neighbours(name: str, body: dict, arrays: dict) -> list[str]:
-  """Runs whose consecutive snapshots are equal in every array."""
-  kept = [a for n, a in arrays.items() if n.startswith('snapshots')]
-  if not kept or kept[0].shape[1] < 2:
-    return []
-  same = np.all(
-    [
-      (a[:, 1:] == a[:, :-1]).reshape(*a[:, 1:].shape[:2], -1).all(-1)
-      for a in kept
-    ],
-    axis=0,
-  )
-  steps = body['snapshot_steps']
-  return [
-    f'{name}: run {body["run_ids"][r]} is equal at steps {steps[k]} and '
-    f'{steps[k + 1]}'
-    for r, k in zip(*np.nonzero(same))
-  ]
-
-
-def check(folder: Path) -> Result:
-  """Checks every save of a trajectory against its manifest and the index.
-
-  Looks for: files missing, added or changed; arrays that do not match their
-  checksums; gaps, repeats and disorder of steps; steps the plan does not
-  name; labels of other runs; equal consecutive snapshots (a warning).
+def check(folder: Path, quiet: bool = True) -> Result:
+  """Checks every file of a trajectory against what was written.
 
   Args:
     folder: the trajectory.
+    quiet: no progress bar.
 
   Returns:
     What was found; no faults means everything is as it was written.
   """
-  faults: list[str] = []
-  warnings: list[str] = []
+  result = Result(folder)
+  _index(result)
+  faults, warnings = contents.strays(folder)
+  result.faults += faults
+  result.warnings += warnings
+  segments, *others = (saves.named(folder / kind) for kind in saves.KINDS)
+  fulls = sorted(itertools.chain(*others), key=lambda p: int(p.name))
+  newest = max((int(p.name) for p in [*segments, *fulls]), default=0)
+  history, states = History(_marks(fulls)), []
+  with progress.bar('check', len(segments) + len(fulls), quiet) as update:
+    for done, path in enumerate([*segments, *fulls]):
+      save, faults, warnings = contents.read(path, int(path.name) < newest)
+      result.faults += faults
+      result.warnings += warnings
+      if save is not None:
+        _identity(result, save)
+        if done < len(segments):
+          history.add(save)
+        else:
+          _full(result, history, save)
+          states.append(save._replace(arrays={}))
+      update(done + 1, path.name)
+  result.faults += history.faults
+  result.equal, result.first = history.standing_still(), history.first
+  _same_arrays(result, states)
+  _plans(result, history, states)
+  result.counts = {
+    'runs': len(result.index.get('runs', [])),
+    'snapshots': len(history.steps['snapshots']),
+    'segments': history.count,
+    'full states': len(states),
+  }
+  result.head = history.head
+  if states and states[-1].body['step'] == history.reached:
+    result.head = manifest.content(states[-1].body)
+  return result
+
+
+def _marks(paths: list[Path]) -> dict[int, list[tuple[Path, str]]]:
+  """The full states whose manifest can be read, and their digests, by step."""
+  out: dict[int, list[tuple[Path, str]]] = {}
+  for path in paths:
+    try:
+      body = manifest.read(path)
+    except manifest.DamagedError:
+      continue
+    out.setdefault(body['step'], []).append((path, manifest.state_digest(body)))
+  return out
+
+
+def _index(result: Result) -> None:
+  folder = result.folder
   try:
-    index = manifest.load_json(folder / 'index.json')
-    ids = [run['run_id'] for run in index['runs']]
-  except (manifest.DamagedError, KeyError, TypeError) as e:
-    return Result('the index cannot be read', [str(e)], [])
-  reached, snapshot_steps, last = 0, [], None
-  segments = committed(folder / 'segments')
-  for path in segments:
-    found = manifest.faults(path)
-    faults += found
-    if found:
-      reached = None
-      continue
-    body = manifest.read(path)
-    if body['run_ids'] != ids:
-      faults.append(f'{path}: labelled with other runs than the index')
-    if body['start'] != int(path.name):
-      faults.append(f'{path}: labelled as starting at step {body["start"]}')
-    if reached is not None and body['start'] != reached:
-      faults.append(
-        f'{path}: starts at step {body["start"]}, the one before ends at '
-        f'{reached}'
-      )
-    reached = body['stop']
-    snapshot_steps += body['snapshot_steps']
-    arrays, wrong = _contents(path, body)
-    faults += wrong
-    warnings += _equal_neighbours(path.name, body, arrays)
-    if body['snapshot_steps'] and body['snapshot_steps'][-1] == body['stop']:
-      last = body['stop'], arrays
-  saves = [*committed(folder / 'checkpoints'), *committed(folder / 'branches')]
-  for path in saves:
-    found = manifest.faults(path)
-    faults += found
-    if found:
-      continue
-    state, wrong = _contents(path, manifest.read(path))
-    faults += wrong
-    if last and int(path.name) == last[0]:
-      faults += _differs_from_snapshot(path, state, last[1])
-  faults += _plan_faults(folder, index, snapshot_steps, reached)
-  summary = (
-    f'{len(ids)} runs, {len(snapshot_steps)} snapshots in {len(segments)} '
-    f'segments, {len(saves)} full states, {len(faults)} faults'
-  )
-  return Result(summary, faults, warnings)
-
-
-def _differs_from_snapshot(path: Path, state: dict, snapshots: dict) -> list:
-  """Arrays of a full state that differ from the snapshot of that step."""
-  out = []
-  for name, array in snapshots.items():
-    own = name.replace('snapshots', 'params', 1)
-    if name.startswith('snapshots') and own in state:
-      kept = array[:, -1]
-      if not np.array_equal(kept, state[own], equal_nan=True):
-        out.append(f'{path}: {own} differs from the snapshot of that step')
-  return out
-
-
-def _plan_faults(
-  folder: Path, index: dict, steps: list[int], reached: int | None
-) -> list[str]:
-  """Steps that are repeated, out of order, missing or never planned."""
-  out = []
-  if steps != sorted(set(steps)):
-    out.append(f'{folder}: snapshot steps are repeated or out of order')
-  if reached is None:
-    return out
-  train = index['config']['train']
-  planned = plan.steps_of(train['snapshots'], index['steps'])
-  planned = set(planned[planned <= reached].tolist())
-  for kind, wrong in (
-    ('missing', planned - set(steps)),
-    ('not in the plan', set(steps) - planned),
+    result.index = indexes.read(folder)
+  except manifest.DamagedError as e:
+    path = indexes.path_of(folder)
+    result.fault(path, str(e).removeprefix(f'{path}: '))
+    try:
+      result.index = indexes.from_copy(folder)
+    except manifest.DamagedError as e:
+      result.fault(path, str(e))
+  index = result.index
+  if index.get('format') == 1:
+    result.notes.append(
+      f'{folder}: format 1: its index has no digest, its saves no chain'
+    )
+  elif index:
+    intact, faults = indexes.copies(folder)
+    result.versions = {indexes.identity(body) for body in [index, *intact]}
+    result.faults += [Fault(*fault.split(': ', 1)) for fault in faults]
+    if index not in intact:
+      result.fault(folder / 'indexes', 'no copy of the index')
+  if config_hash(index.get('config')) != index.get(
+    'config_hash', config_hash(index.get('config'))
   ):
-    if wrong:
-      out.append(f'{folder}: snapshots {kind}: steps {sorted(wrong)[:5]}')
-  return out
+    result.fault(folder / 'index.json', 'config_hash is of another config')
+
+
+def _identity(result: Result, save: Save) -> None:
+  """Labels that every save shares."""
+  if result.index:
+    ids = [run['run_id'] for run in result.index['runs']]
+    if save.body['run_ids'] != ids:
+      result.fault(save.path, 'labelled with other runs than the index')
+    if result.versions and save.body.get('index') not in result.versions:
+      result.fault(save.path, 'written under another index')
+
+
+def _full(result: Result, history: History, save: Save) -> None:
+  """One full state against the history."""
+  step, body = save.body['step'], save.body
+  if history.reached is not None and step > history.reached:
+    result.fault(
+      save.path,
+      f'is of step {step}, but the segments end at {history.reached}',
+    )
+  elif body['format'] > 1 and body['segment'] != history.ends.get(step):
+    result.fault(save.path, 'does not follow the segment that ends there')
+  compared = False
+  for name, kept in history.kept.get(step, {}).items():
+    own = name_in(save.arrays, name)
+    if own is None:
+      continue
+    compared = True
+    same = contents.same_bits(kept, save.arrays[own].astype(kept.dtype))
+    for run in np.flatnonzero(~same):
+      what = 'differs from the snapshot of that step'
+      result.fault(save.path, what, own, body['run_ids'][run], step)
+  if step in history.kept and not compared:
+    result.notes.append(
+      f'{save.path}: not compared with the snapshot: no array of its name'
+    )
+
+
+def _same_arrays(result: Result, states: list[Save]) -> None:
+  """All full states hold the same arrays, of the same kind."""
+  for save in states:
+    if save.body['arrays'] != states[0].body['arrays']:
+      result.fault(save.path, f'holds other arrays than {states[0].path}')
+
+
+def name_in(arrays: dict, name: str) -> str | None:
+  """The name in a full state of what a snapshot calls `name`."""
+  leaf = name.removeprefix('snapshots').lstrip('.')
+  for own in (f'params.{leaf}' if leaf else 'params', leaf):
+    if own in arrays:
+      return own
+  return None
+
+
+def _plans(result: Result, history: History, states: list[Save]) -> None:
+  """Steps that are repeated, out of order, missing or never planned."""
+  if 'config' not in result.index:
+    result.notes.append(f'{result.folder}: no config, plans not compared')
+    return
+  train, last = result.index['config']['train'], result.index['steps']
+  held = {**history.steps, 'branches': sorted(
+    s.body['step'] for s in states if s.path.parent.name == 'branches'
+  )}  # fmt: skip
+  for kind, steps in held.items():
+    if steps != sorted(set(steps)):
+      result.fault(result.folder, f'{kind} are repeated or out of order')
+    if history.reached is None:
+      continue
+    planned = set(plan.steps_of(train.get(kind, ()), last).tolist())
+    due = {s for s in planned if s <= history.reached}
+    if kind == 'branches':
+      planned |= {last}
+      # The newest is written after the segments that lead to it.
+      due = {s for s in planned if s < history.reached or s == last} & {
+        s for s in planned if s <= history.reached
+      }
+    for what, wrong in (
+      ('missing', due - set(steps)),
+      ('not in the plan', set(steps) - planned),
+    ):
+      if wrong:
+        text = f'{kind} {what}: steps {sorted(wrong)[:5]}'
+        result.fault(result.folder, text, '', '', min(wrong))
+  if history.reached is not None and history.reached < last:
+    result.notes.append(
+      f'{result.folder}: not finished, {history.reached} of {last} steps'
+    )

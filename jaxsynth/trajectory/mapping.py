@@ -1,17 +1,18 @@
 """Mapping a function over the snapshots of a trajectory.
 
-Snapshots are read in chunks of bounded size, one chunk ahead of the devices,
-and the function runs once per snapshot: one per device at a time on a CPU,
-vmapped in small batches on an accelerator. Results are small and stay in
-memory.
+Snapshots are read in windows of bounded size, one window ahead of the devices,
+which work on small groups of snapshots of one run each: one snapshot after the
+other on a CPU, vmapped on an accelerator. Results are small and stay in memory.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax.sharding import Mesh, NamedSharding
@@ -19,15 +20,31 @@ from jax.sharding import PartitionSpec as P
 
 from jaxsynth import progress, rng
 from jaxsynth.errors import UserError, unknown
-from jaxsynth.trajectory import store
+from jaxsynth.trajectory.leaf import read_all
 from jaxsynth.types import Array, Key, PyTree, Run
 
 if TYPE_CHECKING:
   from jaxsynth.trajectory.trajectory import Trajectory
 
 OVER = ('snapshot', 'run', 'pair')
-# Snapshots of a run that one accelerator handles at once.
-VMAP_ITEMS = 8
+# Most snapshots of a run that a device is given at once.
+GROUP = 8
+# Snapshots held in memory by one window, in bytes; there are two windows.
+WINDOW_BYTES = 64 << 20
+
+
+class Group(NamedTuple):
+  """What a device is given at once: items of one run.
+
+  Attributes:
+    run: its position.
+    items: snapshot rows: numbers, or arrays where an item is several.
+    count: how many of them count; the rest fill the group.
+  """
+
+  run: int
+  items: list
+  count: int
 
 
 class Context(NamedTuple):
@@ -69,15 +86,45 @@ def _host_run(row: dict) -> Run:
   return Run(seeds, hparams)
 
 
-def _items(traj: 'Trajectory', over: str) -> list[tuple[int, Any]]:
-  """(run position, snapshot rows) of every call of the function."""
+def _groups(traj: 'Trajectory', over: str) -> list[Group]:
+  """All calls of the function, in groups of one size."""
   count = len(traj.rows)
-  runs = range(len(traj.run_index))
-  if over == 'run':
-    return [(r, np.arange(count)) for r in runs]
-  if over == 'pair':
-    return [(r, np.asarray([k, k + 1])) for r in runs for k in range(count - 1)]
-  return [(r, k) for r in runs for k in range(count)]
+  items = {
+    'snapshot': list(range(count)),
+    'pair': [np.asarray([k, k + 1]) for k in range(count - 1)],
+    'run': [np.arange(count)] if count else [],
+  }[over]
+  if not items:
+    raise UserError(
+      f'nothing to map over {over!r}: {len(traj.rows)} snapshots are selected'
+    )
+  size = math.ceil(len(items) / math.ceil(len(items) / GROUP))
+  out = []
+  for r in range(len(traj.run_index)):
+    for i in range(0, len(items), size):
+      some = items[i : i + size]
+      full = some + some[-1:] * (size - len(some))
+      out.append(Group(r, full, len(some)))
+  return out
+
+
+def _windows(chunks: list[list[Group]], row_bytes: int) -> list[list]:
+  """Consecutive chunks together, as many as WINDOW_BYTES hold."""
+  out: list[list] = []
+  held = 0
+  for chunk in chunks:
+    size = row_bytes * sum(len(_rows(g)) for g in chunk)
+    if not out or held + size > WINDOW_BYTES:
+      out.append([])
+      held = 0
+    out[-1].append(chunk)
+    held += size
+  return out
+
+
+def _rows(group: Group) -> np.ndarray:
+  """The snapshot rows a group needs, in order."""
+  return np.unique(np.concatenate([np.atleast_1d(i) for i in group.items]))
 
 
 def run(
@@ -88,6 +135,7 @@ def run(
   coords: dict[str, Any],
   title: str | None,
   quiet: bool,
+  partial: bool,
 ) -> xr.Dataset:
   """See `Trajectory.map`."""
   if over not in OVER:
@@ -95,10 +143,8 @@ def run(
   title = title or getattr(fn, '__name__', 'map')
   devices = np.asarray(jax.local_devices())
   cpu = devices[0].platform == 'cpu'
-  per_device = 1 if cpu or over == 'run' else VMAP_ITEMS
   mesh = Mesh(devices, ('item',))
   sharding = NamedSharding(mesh, P('item'))
-  size = per_device * len(devices)
   constants_of = jax.jit(traj.constants or (lambda r: {}))
   taken = {'run', 'step', *_table(traj), *coords}
 
@@ -115,15 +161,19 @@ def run(
       return checked(fn(before, after, ctx._replace(step=step[1])))
     return checked(fn(params, ctx))
 
-  def batch(*args):
-    if per_device > 1:
-      return jax.vmap(one)(*args)
-    squeezed = jax.tree.map(lambda x: x[0], args)
-    return jax.tree.map(lambda x: jax.numpy.asarray(x)[None], one(*squeezed))
+  def group(params, spec, constants, steps):
+    params, spec, constants, steps = jax.tree.map(
+      lambda x: x[0], (params, spec, constants, steps)
+    )
+    each = lambda item: jax.tree.map(
+      jnp.asarray, one(item[0], spec, constants, item[1])
+    )
+    many = jax.lax.map if cpu else lambda f, xs: jax.vmap(f)(xs)
+    return jax.tree.map(lambda x: x[None], many(each, (params, steps)))
 
   call = jax.jit(
     jax.shard_map(
-      batch,
+      group,
       mesh=mesh,
       in_specs=P('item'),
       out_specs=P('item'),
@@ -131,55 +181,69 @@ def run(
     )
   )
   leaves = {name: traj.leaf(name) for name in traj.leaves}
+  row_bytes = sum(
+    math.prod(x.shape[2:]) * x.dtype.itemsize for x in leaves.values()
+  )
   specs = [_host_run(traj.index['runs'][i]) for i in traj.run_index]
-  cache: dict[int, PyTree] = {}
-
-  def constants(r: int) -> PyTree:
-    if r not in cache:
-      while len(cache) >= max(len(devices), 1):  # runs come in order
-        cache.pop(next(iter(cache)))
-      cache[r] = jax.tree.map(np.asarray, constants_of(specs[r]))
-    return cache[r]
-
-  def read(chunk: list[tuple[int, Any]]) -> PyTree:
-    trees = []
-    for r, rows in chunk:
-      got = {n: leaf[r, rows] for n, leaf in leaves.items()}
-      got = {('' if n == 'snapshots' else n): a for n, a in got.items()}
-      trees.append(store.unflatten(got))
-    return _stack(trees)
-
-  items = _items(traj, over)
-  if not items:
-    raise UserError(
-      f'nothing to map over {over!r}: {len(traj.rows)} snapshots are selected'
-    )
+  groups = _groups(traj, over)
+  fill = -len(groups) % len(devices)
+  padded = groups + [groups[-1]._replace(count=0)] * fill
   chunks = [
-    items[i : i + size] + items[-1:] * max(0, i + size - len(items))
-    for i in range(0, len(items), size)
+    padded[i : i + len(devices)] for i in range(0, len(padded), len(devices))
   ]
+  windows = _windows(chunks, row_bytes)
+
+  def read(window: list[list[Group]]) -> dict[int, tuple]:
+    """What a window needs: run -> (rows, leaves [rows, ...])."""
+    rows: dict[int, np.ndarray] = {}
+    for g in (g for chunk in window for g in chunk):
+      rows[g.run] = np.union1d(rows.get(g.run, _rows(g)), _rows(g))
+    return {r: (k, read_all(leaves, (r, k))) for r, k in rows.items()}
+
+  def params(held: dict[int, tuple], chunk: list[Group]) -> PyTree:
+    """The snapshots of a chunk, [devices, items, ...]."""
+    where = [np.searchsorted(held[g.run][0], np.stack(g.items)) for g in chunk]
+    taken = lambda name: np.stack(
+      [held[g.run][1][name][i] for g, i in zip(chunk, where)]
+    )
+    return traj.whole({name: taken(name) for name in leaves}, partial)
+
+  @functools.lru_cache(len(devices))
+  def constants(r: int) -> PyTree:
+    return jax.tree.map(np.asarray, constants_of(specs[r]))
+
+  @functools.lru_cache(1)
+  def of_runs(runs: tuple[int, ...]) -> tuple[PyTree, PyTree]:
+    both = _stack([(specs[r], constants(r)) for r in runs])
+    return jax.device_put(both, sharding)
 
   def results() -> Iterator[dict]:
+    """What the calls return, each fetched while the next one runs."""
+    last = None
     with ThreadPoolExecutor(1) as pool:
-      ahead = pool.submit(read, chunks[0])
-      for i, chunk in enumerate(chunks):
-        params = ahead.result()
-        if i + 1 < len(chunks):
-          ahead = pool.submit(read, chunks[i + 1])
-        args = (
-          params,
-          _stack([specs[r] for r, _ in chunk]),
-          _stack([constants(r) for r, _ in chunk]),
-          np.stack([traj.steps[rows] for _, rows in chunk]).astype(np.int32),
-        )
-        yield call(*jax.device_put(args, sharding))
+      ahead = pool.submit(read, windows[0])
+      for i, window in enumerate(windows):
+        held = ahead.result()
+        if i + 1 < len(windows):
+          ahead = pool.submit(read, windows[i + 1])
+        for chunk in window:
+          steps = np.stack([traj.steps[np.stack(g.items)] for g in chunk])
+          args = (params(held, chunk), steps.astype(np.int32))
+          args = jax.device_put(args, sharding)
+          result = call(args[0], *of_runs(tuple(g.run for g in chunk)), args[1])
+          if last is not None:
+            yield jax.tree.map(np.asarray, last)
+          last = result
+    yield jax.tree.map(np.asarray, last)
 
-  got = [
-    jax.tree.map(np.asarray, r)
-    for r in progress.track(results(), title, len(chunks), quiet)
-  ]
-  flat = jax.tree.map(lambda *x: np.concatenate(x)[: len(items)], *got)
-  return label(traj, flat, over, dims, coords)
+  got = list(progress.track(results(), title, len(chunks), quiet))
+  counts = [g.count for g in padded]
+
+  def joined(*parts: np.ndarray) -> np.ndarray:
+    rows = [row for part in parts for row in part]
+    return np.concatenate([row[:n] for row, n in zip(rows, counts)])
+
+  return label(traj, jax.tree.map(joined, *got), over, dims, coords)
 
 
 def _stack(trees: list[PyTree]) -> PyTree:

@@ -3,9 +3,10 @@
 Each process holds the runs START..STOP of the sweep and writes only those. A
 save comes into being like this:
 
-  1. every process writes STEP.ATTEMPT/part-00003 (an OCDBT database, one chunk
-     a run and array) and, beside it, part-00003.json: its files with their
-     digests, its arrays with their checksums;
+  1. every process writes STEP.ATTEMPT/part-00024 (its first run is number 24;
+     an OCDBT database, one chunk a run and array) and, beside it,
+     part-00024.json: its files with their digests, its arrays with their
+     checksums;
   2. all meet at a barrier;
   3. process 0 reads these, removes them, renames STEP.ATTEMPT to STEP, and
      writes the save's manifest, STEP.json: it names every file of every part.
@@ -19,6 +20,7 @@ array, and checking, resuming and reading need not know who wrote it.
 import os
 import secrets
 import shutil
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -54,7 +56,6 @@ class Whole(dict):
 
   def __init__(self, bodies: list[dict[str, Any]]):
     """Joins what the parts say of themselves, in their order."""
-    bodies = [b for b in bodies if b['runs']]
     for name, first in bodies[0]['arrays'].items():
       crc = [manifest.unpack(b['crc32'][name], b['runs']) for b in bodies]
       shape = (sum(b['runs'] for b in bodies), *first['shape'][1:])
@@ -79,22 +80,20 @@ class _Parts:
   def write(self, folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes this process's part of a save and waits for the others'."""
     staging = self.staging(folder)
-    name = f'{store.PART}{peers.index():05d}'
     staging.mkdir(parents=True, exist_ok=True)
-    body: dict[str, Any] = {'runs': len(self.runs)}
     if self.runs:
+      name = f'{store.PART}{self.runs.start:05d}'
       store.save_part(staging / name, arrays)
-      files = manifest.stated_files(staging / name)
-      body |= {
-        'files': {f'{name}/{file}': said for file, said in files.items()},
-        **manifest.described(arrays),
-      }
-    manifest.write_json(staging / f'{name}.json', body)
+      said = manifest.account(staging / name, arrays)
+      files = {f'{name}/{file}': x for file, x in said['files'].items()}
+      body = {**said, 'files': files, 'runs': len(self.runs)}
+      manifest.write_json(staging / f'{name}.json', body)
     peers.wait(str(staging))
 
   def whole(self, folder: Path) -> Whole:
     """What all parts hold; their own account of it is removed."""
-    paths = sorted(self.staging(folder).glob('*.json'))
+    bases = store.bases(self.staging(folder))
+    paths = [manifest.path_of(base) for base in bases]
     bodies = [manifest.load_json(path) for path in paths]
     for path in paths:
       path.unlink()
@@ -109,15 +108,15 @@ class FirstWriter(Writer):
     self._parts = parts
     self.rows = slice(rows.start, rows.stop)
 
-  def _segment(self, folder: Path, arrays: dict, labels: dict) -> None:
+  def _segment(self, folder: Path, labels: dict, arrays: dict) -> None:
     self._parts.write(folder, arrays)
-    super()._segment(folder, self._parts.whole(folder), labels)
+    super()._segment(folder, labels, self._parts.whole(folder))
     self._drop(folder)
 
-  def _checkpoint(self, step: int, arrays: dict, keep: bool) -> None:
+  def _checkpoint(self, step: int, keep: bool, arrays: dict) -> None:
     folder = _save_folder(self.folder, step, keep)
     self._parts.write(folder, arrays)
-    super()._checkpoint(step, self._parts.whole(folder), keep)
+    super()._checkpoint(step, keep, self._parts.whole(folder))
     self._drop(folder)
 
   def _place(self, folder: Path, arrays: dict) -> None:
@@ -129,6 +128,9 @@ class FirstWriter(Writer):
 
   def committed_stop(self, start: int) -> int | None:
     return peers.first(lambda: Writer.committed_stop(self, start))
+
+  def next_start(self, step: int) -> int | None:
+    return peers.first(lambda: Writer.next_start(self, step))
 
   def finished(self, last: int) -> bool:
     return peers.first(lambda: Writer.finished(self, last))
@@ -156,9 +158,10 @@ class PartWriter:
     self.folder, self._parts = Path(folder).absolute(), parts
     self._rows = slice(rows.start, rows.stop)
     self._worker = ThreadPoolExecutor(1, 'trajectory-writer')
-    self._pending: Future | None = None
+    self._pending: deque[tuple[Future, int]] = deque()
+    self._failed: BaseException | None = None
 
-  _submit, wait = Writer._submit, Writer.wait
+  _submit, _save, wait = Writer._submit, Writer._save, Writer.wait
 
   def __enter__(self) -> 'PartWriter':
     return self
@@ -181,13 +184,16 @@ class PartWriter:
   ) -> None:
     del stop, snapshot_steps, eval_steps
     folder = self.folder / 'segments' / step_name(start)
-    self._submit(self._parts.write, folder, arrays)
+    self._submit(self._parts.write, folder, arrays=arrays)
 
   def checkpoint(self, step: int, state: PyTree, keep: bool) -> None:
     folder = _save_folder(self.folder, step, keep)
-    self._submit(self._parts.write, folder, store.flatten(state))
+    self._submit(self._parts.write, folder, arrays=store.flatten(state))
 
   def committed_stop(self, start: int) -> int | None:
+    return peers.first(lambda: None)
+
+  def next_start(self, step: int) -> int | None:
     return peers.first(lambda: None)
 
   def finished(self, last: int) -> bool:

@@ -211,8 +211,8 @@ def schedule(
   )
 
 
-def snapshots_per_call(snapshot_bytes: int, budget: int = 1 << 24) -> int:
-  """How many snapshots of one run a call may hold (16 MiB a run, 1..256).
+def snapshots_per_call(snapshot_bytes: int, budget: int = 1 << 22) -> int:
+  """How many snapshots of one run a call may hold (4 MiB a run, 1..256).
 
   It reads the size of one run, never their number, so that adding runs
   changes no compiled shape.

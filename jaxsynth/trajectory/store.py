@@ -7,7 +7,10 @@ flipped bit without a word, so a save counts as committed only when its
 manifest does. See docs/trajectory.md for the format.
 """
 
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import jax
@@ -15,12 +18,36 @@ import numpy as np
 import tensorstore as ts
 from orbax.checkpoint import v1 as ocp
 
+from jaxsynth.trajectory.lazy import Lazy, Part, Where, positions
 from jaxsynth.types import PyTree
 
 # Where Orbax puts arrays below the folder it is given.
 _ARRAYS = 'state'
 # Folders of a save that several processes wrote, in the order of its runs.
 PART = 'part-'
+# Most ranges of a chunk that are read apart instead of the whole chunk.
+_STRETCHES = 8
+
+
+def _is_rows(codecs: list[dict], chunk: list[int]) -> bool:
+  """Whether a chunk begins with the bytes of its rows, as they are."""
+  outer, *others = codecs
+  made = outer.get('configuration', {})
+  if not others and outer['name'] == 'bytes':  # in a part
+    return _as_they_are(outer)
+  if others or outer['name'] != 'sharding_indexed':
+    return False
+  (inner,) = made['codecs'] if len(made['codecs']) == 1 else ({'name': ''},)
+  return (
+    made['chunk_shape'] == chunk
+    and made.get('index_location', 'end') == 'end'
+    and _as_they_are(inner)
+  )
+
+
+def _as_they_are(codec: dict) -> bool:
+  endian = codec.get('configuration', {}).get('endian', 'little')
+  return codec['name'] == 'bytes' and endian == 'little'
 
 
 def _name(path: tuple) -> str:
@@ -79,17 +106,6 @@ def save(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     ocp.save_async(str(folder), dict(arrays)).result()
 
 
-def _spec(base: Path, name: str) -> dict:
-  return {
-    'driver': 'zarr3',
-    'kvstore': {
-      'driver': 'ocdbt',
-      'base': f'file://{base}/',
-      'path': f'{name}/',
-    },
-  }
-
-
 def save_part(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
   """Writes the runs of one of several processes: an OCDBT database.
 
@@ -97,7 +113,8 @@ def save_part(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
   collectives over the devices; parts need neither.
 
   Args:
-    folder: absolute path of the part, `PART...` in the folder of the save.
+    folder: absolute path of the part: PART and the first of its runs, in the
+      folder of the save.
     arrays: name -> host array; every leading axis is the run.
   """
   context = ts.Context({'cache_pool': {'total_bytes_limit': 100_000_000}})
@@ -137,17 +154,181 @@ def save_part(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
   transaction.commit_sync()
 
 
+def context() -> ts.Context:
+  """Shared by the arrays of one trajectory: threads, and 64 MiB of cache."""
+  return ts.Context(
+    {
+      'cache_pool': {'total_bytes_limit': 1 << 26},
+      'file_io_concurrency': {'limit': 32},
+    }
+  )
+
+
+def bases(folder: Path) -> list[Path]:
+  """Where the arrays of a save lie: one folder, or one a part."""
+  parts = folder.resolve().glob(f'{PART}*[0-9]')
+  return sorted(parts, key=_first_run) or [folder.resolve() / _ARRAYS]
+
+
+def _first_run(base: Path) -> int:
+  return int(base.name.removeprefix(PART)) if PART in base.name else 0
+
+
+def _kvstore(base: Path) -> dict:
+  """What TensorStore calls such a folder."""
+  return {'driver': 'ocdbt', 'base': f'file://{base}/'}
+
+
+def _spec(base: Path, name: str) -> dict:
+  return {'driver': 'zarr3', 'kvstore': {**_kvstore(base), 'path': f'{name}/'}}
+
+
+def _opening(base: Path, name: str, context: ts.Context | None) -> ts.Future:
+  return ts.open(_spec(base, name), read=True, open=True, context=context)
+
+
+def _whole(parts: list[ts.Future]) -> ts.TensorStore:
+  opened = [part.result() for part in parts]
+  return opened[0] if len(opened) == 1 else ts.concat(opened, axis=0)
+
+
 def open_array(folder: Path, name: str) -> ts.TensorStore:
   """A lazy array of a save: slices are read when asked for."""
-  parts = sorted(folder.resolve().glob(f'{PART}*'))
-  bases = parts or [folder.resolve() / _ARRAYS]
-  opened = [ts.open(_spec(base, name), read=True) for base in bases]
-  return concat([f.result() for f in opened], 0)
+  return _whole([_opening(base, name, None) for base in bases(folder)])
 
 
-def concat(parts: list[ts.TensorStore], axis: int) -> ts.TensorStore:
+class Array:
+  """One array [R, K, ...] of a save or part, opened when first read.
+
+  A chunk holds all K rows of a run, uncompressed, so the bytes of some rows
+  are a range of its bytes: few rows are read without the others.
+
+  Args:
+    base: the folder of the save or of the part, see `bases`.
+    name: of the array.
+    shape: as the manifest says; in a part, with its runs only.
+    dtype: likewise, by name.
+    context: see `context`.
+  """
+
+  def __init__(
+    self,
+    base: Path,
+    name: str,
+    shape: Sequence[int],
+    dtype: str,
+    context: ts.Context,
+  ):
+    self._base, self._name, self._context = base, name, context
+    self.shape, self.dtype = tuple(shape), jax.numpy.dtype(dtype)
+
+  @cached_property
+  def _zarr(self) -> ts.Future:
+    return _opening(self._base, self._name, self._context)
+
+  @cached_property
+  def _keys(self) -> ts.KvStore:
+    spec = _kvstore(self._base)
+    return ts.KvStore.open(spec, context=self._context).result()
+
+  @cached_property
+  def _metadata(self) -> ts.Future:
+    return self._keys.read(f'{self._name}/zarr.json')
+
+  @cached_property
+  def _by_rows(self) -> bool:
+    """Whether a chunk is the rows of one run one after the other."""
+    found = json.loads(self._metadata.result().value)
+    chunk = [1, *self.shape[1:]]
+    return (
+      found['shape'] == list(self.shape)
+      and found['chunk_grid']['configuration']['chunk_shape'] == chunk
+      and _is_rows(found['codecs'], chunk)
+      and not np.any(found['fill_value'])
+    )
+
+  def _stretches(self, where: Where) -> list[np.ndarray]:
+    """The rows asked for as stretches of neighbours, where they are few."""
+    if len(self.shape) < 2 or not math.prod(self.shape):
+      return []
+    if not len(positions(where[0], self.shape[0])):
+      return []
+    rows = np.unique(positions(where[1], self.shape[1]))
+    few = 0 < 2 * len(rows) <= self.shape[1]
+    apart = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
+    return apart if few and len(apart) <= _STRETCHES else []
+
+  def prepare(self, where: Where) -> None:
+    """Begins to open what reading `where` needs."""
+    _ = self._metadata if self._stretches(where) else self._zarr
+
+  def start(self, where: Where) -> Callable[[], np.ndarray]:
+    """Begins to read `where`, see `jaxsynth.trajectory.lazy`."""
+    stretches = self._stretches(where)
+    if stretches and self._by_rows:
+      return self._start_rows(where, stretches)
+    future = self._zarr.result().oindex[tuple(where)].read()
+    return lambda: np.asarray(future.result())
+
+  def _start_rows(
+    self, where: Where, stretches: list[np.ndarray]
+  ) -> Callable[[], np.ndarray]:
+    runs = positions(where[0], self.shape[0])
+    rest = self.shape[2:]
+    row_bytes = math.prod(rest) * self.dtype.itemsize
+    chunk = '/0' * (len(self.shape) - 1)
+
+    def read(run: int, rows: np.ndarray) -> ts.Future:
+      span = slice(int(rows[0]) * row_bytes, int(rows[-1] + 1) * row_bytes)
+      key = f'{self._name}/c/{run}{chunk}'
+      return self._keys.read(key, byte_range=span)
+
+    futures = [[read(run, rows) for rows in stretches] for run in runs]
+    rows = np.concatenate(stretches)
+
+    def finish() -> np.ndarray:
+      out = np.zeros((len(runs), len(rows), *rest), self.dtype)
+      for row, parts in zip(out.reshape(len(runs), -1).view(np.uint8), futures):
+        got = [f.result() for f in parts]
+        if got[0].state == 'value':  # chunks of nothing but zeros are not kept
+          row[:] = np.frombuffer(b''.join(g.value for g in got), np.uint8)
+      number = isinstance(where[0], int)
+      some = np.searchsorted(rows, np.arange(self.shape[1])[where[1]])
+      index = [0 if number else slice(None), some, *where[2:]]
+      for axis in reversed(range(len(index))):
+        out = out[(slice(None),) * axis + (index[axis],)]
+      return out
+
+    return finish
+
+
+def array(
+  bases: Sequence[Path],
+  name: str,
+  shape: Sequence[int],
+  dtype: str,
+  context: ts.Context,
+) -> Part:
+  """One array of a save, whoever wrote it.
+
+  Args:
+    bases: see `bases`.
+    name: of the array.
+    shape: of the whole, as the manifest says.
+    dtype: likewise, by name.
+    context: see `context`.
+  """
+  ends = [*map(_first_run, bases[1:]), shape[0]]
+  parts = [
+    Array(base, name, (end - _first_run(base), *shape[1:]), dtype, context)
+    for base, end in zip(bases, ends)
+  ]
+  return parts[0] if len(parts) == 1 else Lazy(parts, 0)
+
+
+def concat(parts: Sequence[Part], axis: int) -> Lazy:
   """Several lazy arrays as one along `axis`."""
-  return parts[0] if len(parts) == 1 else ts.concat(parts, axis=axis)
+  return Lazy(parts, axis)
 
 
 def load(folder: Path, names: list[str], rows=slice(None)) -> dict:
@@ -161,5 +342,7 @@ def load(folder: Path, names: list[str], rows=slice(None)) -> dict:
   Returns:
     name -> numpy array.
   """
-  futures = {n: open_array(folder, n)[rows].read() for n in names}
+  shared, where = context(), bases(folder)
+  opening = {n: [_opening(base, n, shared) for base in where] for n in names}
+  futures = {n: _whole(o)[rows].read() for n, o in opening.items()}
   return {n: np.asarray(f.result()) for n, f in futures.items()}

@@ -9,9 +9,11 @@
   traj.sel(num_chains=16)            the same, for some of the runs
   traj.map(fn)                       fn(params, ctx) over every snapshot
 
-Opening reads an index and the manifests; arrays are read slice by slice.
+Opening reads an index and the manifests; arrays are read slice by slice, and
+what is read is compared with the checksums it was written with.
 """
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from functools import cached_property
@@ -23,52 +25,11 @@ import pandas as pd
 import xarray as xr
 
 from jaxsynth.errors import UserError, unknown
-from jaxsynth.trajectory import manifest, mapping, store
-from jaxsynth.trajectory.writer import committed
+from jaxsynth.trajectory import index as indexes
+from jaxsynth.trajectory import mapping, paths, saves, store
+from jaxsynth.trajectory.lazy import Lazy
+from jaxsynth.trajectory.leaf import Leaf, read_all
 from jaxsynth.types import PyTree, Run
-
-
-class Leaf:
-  """One array of all runs and snapshots, [R, K, ...], read when indexed.
-
-  Indexed as an array is, by whole numbers, slices, lists and masks; several
-  lists select their outer product.
-  """
-
-  def __init__(self, array, runs: np.ndarray, rows: np.ndarray):
-    self._array, self._runs, self._rows = array, runs, rows
-    self.shape = (len(runs), len(rows), *array.shape[2:])
-    self.dtype = array.dtype.numpy_dtype
-
-  def __getitem__(self, index) -> np.ndarray:
-    index = _expand(index, len(self.shape))
-    axes = (self._runs, self._rows, *map(np.arange, self.shape[2:]))
-    where = tuple(_pick(values, i) for values, i in zip(axes, index))
-    return np.asarray(self._array.oindex[where].read().result())
-
-
-def _expand(index, ndim: int) -> list:
-  """One index per axis, with the axes that were left out."""
-  index = list(index) if isinstance(index, tuple) else [index]
-  dots = [i for i, part in enumerate(index) if part is Ellipsis]
-  at = dots[0] if dots else len(index)
-  missing = ndim - len(index) + len(dots)
-  if missing < 0 or len(dots) > 1:
-    raise IndexError(f'{len(index)} indices for an array of {ndim} axes')
-  index[at : at + 1] = [slice(None)] * missing
-  return index
-
-
-def _pick(values: np.ndarray, index) -> Any:
-  """An index of the array on disk for an index into this view."""
-  picked = values[index]
-  if np.ndim(picked) == 0:
-    return int(picked)
-  if len(picked) and np.array_equal(
-    picked, np.arange(picked[0], picked[0] + len(picked))
-  ):
-    return slice(int(picked[0]), int(picked[0]) + len(picked))
-  return picked
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,6 +42,13 @@ class Trajectory:
     constants: Run -> constants of a run, for `map`.
     run_index: which runs of the folder this view shows.
     rows: which snapshots of the folder it shows.
+    damaged: 'raise' refuses a trajectory with a segment missing, truncated or
+      without a readable manifest; 'skip' reads every file once and leaves out
+      the segments that are not as they were written.
+
+  Raises:
+    UserError: there is no trajectory.
+    DamagedError: it is damaged; the message names what, and the way.
   """
 
   folder: Path
@@ -88,9 +56,12 @@ class Trajectory:
   constants: Callable[[Run], PyTree] | None = None
   run_index: np.ndarray | None = None
   rows: np.ndarray | None = None
+  damaged: str = 'raise'
 
   def __post_init__(self):
-    if not (self.folder / 'index.json').exists():
+    paths.local(self.folder)
+    names = ('index.json', 'segments')
+    if not any((self.folder / name).exists() for name in names):
       raise UserError(f'{self.folder} holds no trajectory (no index.json)')
     if not self.segments:
       raise UserError(f'{self.folder} holds no finished segment yet')
@@ -103,13 +74,12 @@ class Trajectory:
   @cached_property
   def index(self) -> dict[str, Any]:
     """What the trajectory is: runs, plan, layout, config, digests."""
-    return manifest.load_json(self.folder / 'index.json')
+    return indexes.read(self.folder)
 
   @cached_property
   def segments(self) -> list[tuple[Path, dict]]:
     """The committed segments and their manifests, in order of steps."""
-    found = committed(self.folder / 'segments')
-    return [(path, manifest.read(path)) for path in found]
+    return saves.readable(self.folder, self.damaged)
 
   @cached_property
   def _all_steps(self) -> np.ndarray:
@@ -134,7 +104,8 @@ class Trajectory:
     table = pd.DataFrame(rows).iloc[self.run_index].reset_index(drop=True)
     if 'loss' in self.metrics:
       bad = ~np.isfinite(self.metrics['loss'].values)
-      table['diverged_at'] = np.where(bad.any(1), bad.argmax(1) + 1, np.nan)
+      first = self.metrics.step.values[bad.argmax(1)]
+      table['diverged_at'] = np.where(bad.any(1), first, np.nan)
     return table
 
   @cached_property
@@ -148,13 +119,31 @@ class Trajectory:
       if n == 'snapshots' or n.startswith(prefix)
     )
 
-  def _lazy(self, name: str, axis: int = 1):
-    parts = [
-      store.open_array(path, name)
-      for path, m in self.segments
-      if name in m['arrays']
-    ]
-    return store.concat(parts, axis)
+  @cached_property
+  def _context(self):
+    return store.context()
+
+  @cached_property
+  def _bases(self) -> dict[Path, list[Path]]:
+    return {path: store.bases(path) for path, _ in self.segments}
+
+  @cached_property
+  def _arrays(self) -> dict[str, Lazy]:
+    """Arrays by name; each keeps open what was read of it."""
+    return {}
+
+  def _leaf(self, name: str, rows: np.ndarray | None = None) -> Leaf:
+    parts = [(p, m) for p, m in self.segments if name in m['arrays']]
+    if name not in self._arrays:
+      stated = [m['arrays'][name] for _, m in parts]
+      arrays = [
+        store.array(
+          self._bases[path], name, s['shape'], s['dtype'], self._context
+        )
+        for (path, _), s in zip(parts, stated)
+      ]
+      self._arrays[name] = store.concat(arrays, 1)
+    return Leaf(name, self._arrays[name], parts, self.run_index, rows)
 
   def leaf(self, name: str) -> Leaf:
     """One array over all runs and snapshots, [R, K, ...], read lazily.
@@ -165,7 +154,7 @@ class Trajectory:
     if name not in self.leaves:
       raise unknown('leaf', name, self.leaves)
     full = name if name == 'snapshots' else f'snapshots.{name}'
-    return Leaf(self._lazy(full), self.run_index, self.rows)
+    return self._leaf(full, self.rows)
 
   def row(self, step: int) -> int:
     """The position of a snapshot in `steps`."""
@@ -180,17 +169,47 @@ class Trajectory:
       )
     return int(found[0])
 
-  def params(self, step: int, run: int | slice = slice(None)) -> PyTree:
-    """The snapshot of one run (or of all, [R, ...]) at a step."""
-    row = self.row(step)
-    leaves = {name: self.leaf(name)[run, row] for name in self.leaves}
+  def whole(self, arrays: dict[str, np.ndarray], partial: bool) -> PyTree:
+    """Arrays by leaf as a tree of the model's dtypes.
+
+    Raises:
+      UserError: not all leaves of the model were kept, and `partial` is not
+        set.
+    """
+    stated = self.index.get('leaves', {})
+    missing = sorted(set(stated) - set(self.leaves))
+    if missing and not partial:
+      raise UserError(
+        f'{self.folder} keeps {len(self.leaves)} of {len(stated)} leaves '
+        f'(train.snapshot_leaves), not {missing[0]}: read them with '
+        'leaf(NAME), or with partial=True'
+      )
+    cast = {n: a.astype(stated.get(n, a.dtype)) for n, a in arrays.items()}
     return store.unflatten(
-      {('' if n == 'snapshots' else n): a for n, a in leaves.items()}
+      {('' if n == 'snapshots' else n): a for n, a in cast.items()}
     )
+
+  def params(
+    self, step: int, run: int | slice = slice(None), partial: bool = False
+  ) -> PyTree:
+    """The snapshot of one run (or of all, [R, ...]) at a step.
+
+    Args:
+      step: one of `steps`.
+      run: positions of runs.
+      partial: where a training kept some of the leaves only
+        (`train.snapshot_leaves`), return those.
+
+    Returns:
+      The tree, in the model's dtypes whatever `train.snapshot_dtype` was.
+    """
+    row = self.row(step)
+    leaves = {name: self.leaf(name) for name in self.leaves}
+    return self.whole(read_all(leaves, (run, row)), partial)
 
   def branch(self, step: int) -> Path:
     """The folder of the full state kept at a step."""
-    found = committed(self.folder / 'branches')
+    found = saves.committed(self.folder / 'branches')
     for path in found:
       if int(path.name) == step:
         return path
@@ -214,20 +233,27 @@ class Trajectory:
       if kind == 'snapshots':
         continue
       axis = 'step' if kind == 'scalars' else 'eval_step'
-      data = np.asarray(self._lazy(name).read().result())[self.run_index]
+      data = self._leaf(name)[:]
       key = rest.replace('.', '/')
       extra = [f'{key}_{i}' for i in range(data.ndim - 2)]
       variables[key] = (('run', axis, *extra), data)
     coords = {'run': np.arange(len(self.run_index))}
-    last = self.segments[-1][1]['stop']
-    coords['step'] = np.arange(1, last + 1)
+    coords['step'] = np.concatenate(
+      [np.arange(m['start'], m['stop']) + 1 for _, m in self.segments]
+    )
     coords['eval_step'] = np.asarray(
       [s for _, m in self.segments for s in m['eval_steps']], np.int64
     )
     return xr.Dataset(variables, coords)
 
-  def _replace(self, **changes) -> 'Trajectory':
-    return dataclasses.replace(self, **changes)
+  def view(self, **changes) -> 'Trajectory':
+    """The same trajectory with other attributes, sharing what was read."""
+    view = copy.copy(self)
+    for name, value in changes.items():
+      object.__setattr__(view, name, value)
+    for name in ('runs', 'metrics'):
+      view.__dict__.pop(name, None)
+    return view
 
   def sel(self, run=None, steps=None, **columns) -> 'Trajectory':
     """A view of some runs and snapshots.
@@ -254,7 +280,7 @@ class Trajectory:
     rows = self.rows
     if steps is not None:
       rows = rows[[self.row(s) for s in np.atleast_1d(steps)]]
-    return self._replace(run_index=self.run_index[keep], rows=rows)
+    return self.view(run_index=self.run_index[keep], rows=rows)
 
   def map(
     self,
@@ -265,6 +291,7 @@ class Trajectory:
     coords: dict[str, Any] | None = None,
     title: str | None = None,
     quiet: bool = False,
+    partial: bool = False,
   ) -> xr.Dataset:
     """Applies a pure function to every snapshot, run or pair of snapshots.
 
@@ -277,9 +304,12 @@ class Trajectory:
       coords: coordinates of those axes.
       title: what the progress bar says.
       quiet: no progress bar.
+      partial: give `fn` the leaves that were kept, if not all were.
 
     Returns:
       Dataset with dimensions run (and step), and the table of runs as
       coordinates of `run`.
     """
-    return mapping.run(self, fn, over, dims or {}, coords or {}, title, quiet)
+    return mapping.run(
+      self, fn, over, dims or {}, coords or {}, title, quiet, partial
+    )

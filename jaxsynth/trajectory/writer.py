@@ -5,16 +5,18 @@
   FOLDER/checkpoints/STEP      the full state to resume from, latest two
   FOLDER/branches/STEP         full states kept for ever
 
-each save with its manifest beside it. One worker thread writes in order, at
-most one save waiting, so a segment is committed before the checkpoint that
-follows it. A segment that exists is never written over: its recomputation
-after a crash is compared with it.
+each save with its manifest beside it. One worker thread writes in order, so a
+segment is committed before the checkpoint that follows it, and nothing after a
+save that failed; QUEUE_BYTES may wait. A save that exists is never written
+over: its recomputation after a crash is compared with it. One that is damaged
+is set aside and written anew.
 """
 
 import fcntl
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -22,40 +24,30 @@ from typing import Any
 
 import numpy as np
 
+from jaxsynth import progress
 from jaxsynth.errors import UserError
-from jaxsynth.trajectory import manifest, store
+from jaxsynth.trajectory import index as indexes
+from jaxsynth.trajectory import manifest, paths, saves, store
+from jaxsynth.trajectory.compare import (
+  allowed_differences,
+  differences,
+  differing_rows,
+)
+from jaxsynth.trajectory.saves import committed
 from jaxsynth.types import PyTree
 
 KEEP_CHECKPOINTS = 2
-# Parts of an index a user may decide to continue under another of.
-ALLOWABLE = ('layout', 'source_digest')
+# Host memory that saves may hold while they wait and are written; a larger one
+# goes alone.
+QUEUE_BYTES = 512 << 20
 
 
 class NonDeterminismError(Exception):
-  """A recomputed segment differs from the committed one."""
-
-
-def differences(old: Any, new: Any, at: str = '') -> list[str]:
-  """Where two JSON values differ, one 'path: old -> new' each."""
-  if isinstance(old, Mapping) and isinstance(new, Mapping):
-    out = []
-    for key in sorted(set(old) | set(new), key=str):
-      here = f'{at}.{key}' if at else str(key)
-      out += differences(old.get(key), new.get(key), here)
-    return out
-  return [] if old == new else [f'{at}: {old!r} -> {new!r}']
+  """A recomputed save differs from the committed one."""
 
 
 def step_name(step: int) -> str:
   return f'{step:010d}'
-
-
-def committed(folder: Path) -> list[Path]:
-  """The committed saves in a folder, by step."""
-  if not folder.is_dir():
-    return []
-  found = (p.with_suffix('') for p in folder.glob('*.json'))
-  return sorted(p for p in found if p.name.isdigit() and p.is_dir())
 
 
 class Writer:
@@ -80,7 +72,7 @@ class Writer:
   def __init__(
     self, folder: Path, index: dict[str, Any], allow: tuple[str, ...] = ()
   ):
-    self.folder = folder = Path(folder).absolute()
+    self.folder = folder = paths.local(folder).absolute()
     index = json.loads(json.dumps(index))  # as it will be read back
     try:
       folder.mkdir(parents=True, exist_ok=True)
@@ -88,15 +80,24 @@ class Writer:
     except OSError as e:
       raise UserError(f'cannot write to {folder}: {e.strerror}') from None
     self._take_lock()
-    path = folder / 'index.json'
-    if path.exists():
-      self._compare(path, index, allow)
+    if indexes.path_of(folder).exists() or saves.history(folder):
+      index = self._compare(index, allow)
     else:
-      manifest.write_json(path, index)
+      indexes.write(folder, index)
     self.run_ids = [run['run_id'] for run in index['runs']]
-    self._sweep()
+    self._identity = indexes.identity(index)
+    saves.sweep(folder)
+    # What the saves that follow name: segments by where they end, the full
+    # state at a step.
+    self._segments = {
+      piece.stop: manifest.content(piece.body)
+      for piece in saves.history(folder)
+      if piece.body
+    }
+    self._states: dict[int, str] = {}
     self._worker = ThreadPoolExecutor(1, 'trajectory-writer')
-    self._pending: Future | None = None
+    self._pending: deque[tuple[Future, int]] = deque()
+    self._failed: BaseException | None = None
 
   def _take_lock(self) -> None:
     try:
@@ -113,51 +114,45 @@ class Writer:
     self._lock.write(f'process {os.getpid()}')
     self._lock.flush()
 
-  def _compare(self, path: Path, new: dict, allow: tuple[str, ...]) -> None:
-    old = manifest.load_json(path)
-    notes = old.pop('resumed_under', [])
-    found = differences(old, new)
-    part = lambda difference: difference.split(':')[0].split('.')[0]
-    allowed = [d for d in found if part(d) in allow]
-    differing = [d for d in found if d not in allowed]
-    if differing:
+  def _compare(self, new: dict, allow: tuple[str, ...]) -> dict[str, Any]:
+    """The index on disk, if it is the new one but for what is allowed."""
+    try:
+      old = indexes.read(self.folder)
+      notes = old.pop('resumed_under', [])
+      allowed = allowed_differences(self.folder, old, new, allow)
+    except UserError:
       self._lock.close()
-      shown = '; '.join(differing[:3])
-      more = f' (+{len(differing) - 3} more)' if len(differing) > 3 else ''
-      parts = sorted({part(d) for d in differing})
-      way = 'choose another workdir'
-      if set(parts) <= set(ALLOWABLE):
-        flags = ' '.join(f'--allow {name}' for name in parts)
-        way += f', or continue all the same with {flags}'
-      raise UserError(
-        f'{self.folder} holds another training, nothing was changed: '
-        f'{shown}{more}; {way}'
-      )
+      raise
     if allowed and allowed not in notes:
       notes = [*notes, allowed]
-      manifest.write_json(path, {**old, 'resumed_under': notes})
+      indexes.write(self.folder, {**old, 'resumed_under': notes})
+    return old
 
-  def _sweep(self) -> None:
-    """Removes what a killed process left half-written, nothing committed."""
-    for name in ('segments', 'checkpoints', 'branches'):
-      folder = self.folder / name
-      folder.mkdir(exist_ok=True)
-      keep = {p.name for p in committed(folder)}
-      for path in folder.iterdir():
-        if path.is_dir() and path.name not in keep:
-          shutil.rmtree(path)
-        elif path.name.endswith('.part'):
-          path.unlink()
+  def _submit(self, fn, *args, arrays: Mapping[str, np.ndarray]) -> None:
+    """Queues a save, waiting until there is room for its arrays."""
+    size = sum(a.nbytes for a in arrays.values())
+    room = lambda: sum(n for _, n in self._pending) + size <= QUEUE_BYTES
+    while self._pending and (self._pending[0][0].done() or not room()):
+      self._pending.popleft()[0].result()
+    if self._failed:
+      raise self._failed
+    task = self._worker.submit(self._save, fn, *args, arrays)
+    self._pending.append((task, size))
 
-  def _submit(self, fn, *args) -> None:
-    self.wait()
-    self._pending = self._worker.submit(fn, *args)
+  def _save(self, fn, *args) -> None:
+    """Runs a save unless one before it failed: what follows would lie."""
+    if self._failed:
+      return
+    try:
+      fn(*args)
+    except BaseException as e:
+      self._failed = e
+      raise
 
   def wait(self) -> None:
-    """Waits for the save in flight and raises what went wrong in it."""
-    if self._pending is not None:
-      pending, self._pending = self._pending, None
-      pending.result()
+    """Waits for the saves under way and raises what went wrong in them."""
+    while self._pending:
+      self._pending.popleft()[0].result()
 
   def close(self) -> None:
     try:
@@ -175,9 +170,17 @@ class Writer:
   def committed_stop(self, start: int) -> int | None:
     """Where the committed segment that begins at `start` ends, if any."""
     folder = self.folder / 'segments' / step_name(start)
-    if not manifest.path_of(folder).exists():
+    if not folder.is_dir():
       return None
-    return manifest.read(folder)['stop']
+    try:
+      return manifest.read(folder)['stop']
+    except manifest.DamagedError:
+      return None
+
+  def next_start(self, step: int) -> int | None:
+    """Where the next segment on disk after `step` begins, if any."""
+    found = (int(p.name) for p in saves.named(self.folder / 'segments'))
+    return min((start for start in found if start > step), default=None)
 
   def segment(
     self,
@@ -204,22 +207,50 @@ class Writer:
       'run_ids': self.run_ids,
     }
     folder = self.folder / 'segments' / step_name(start)
-    self._submit(self._segment, folder, arrays, labels)
+    self._submit(self._segment, folder, labels, arrays=arrays)
 
-  def _segment(self, folder: Path, arrays: dict, labels: dict) -> None:
-    if not manifest.path_of(folder).exists():
-      self._place(folder, arrays)
-      manifest.commit(folder, arrays, labels)
-      return
-    old = manifest.read(folder)
-    crc = {n: manifest.pack(manifest.rows_crc(a)) for n, a in arrays.items()}
-    wrong = differences(old['crc32'], crc)
-    if wrong or any(old[k] != v for k, v in labels.items()):
-      names = [d.split(':')[0] for d in wrong]
-      raise NonDeterminismError(
-        f'{folder}: recomputing steps {labels["start"]}..{labels["stop"]} '
-        f'gave other values in {names[:3]}; the committed ones are unchanged'
-      )
+  def _segment(self, folder: Path, labels: dict, arrays: dict) -> None:
+    start = labels['start']
+    links = {
+      'index': self._identity,
+      'previous': self._segments.get(start),
+      'started_from': self._states.get(start),
+    }
+    body = self._commit(folder, labels, links, arrays)
+    self._segments[labels['stop']] = manifest.content(body)
+
+  def _commit(
+    self, folder: Path, labels: dict, links: dict, arrays: dict
+  ) -> dict[str, Any]:
+    """Writes a save, or compares with the one that is there.
+
+    One that is damaged, or follows a save that is no more, is set aside and
+    written anew.
+    """
+    try:
+      old = manifest.read(folder)
+    except manifest.DamagedError:
+      old = None
+    if old is not None:
+      wrong = differing_rows(old, arrays)
+      wrong += differences({k: old[k] for k in labels}, labels)
+      if wrong:
+        more = f' (+{len(wrong) - 3} more)' if len(wrong) > 3 else ''
+        raise NonDeterminismError(
+          f'{folder}: recomputed, it differs: {"; ".join(wrong[:3])}{more}; '
+          'the committed one is unchanged'
+        )
+      # A second try need not keep every full state that the first one kept.
+      stated = {k: v for k, v in links.items() if k != 'index'}
+      if stated.get('started_from') is None:
+        stated.pop('started_from', None)
+      followed = all(old.get(k) == v for k, v in stated.items())
+      if followed and not manifest.faults(folder):
+        return old
+    if aside := saves.set_aside(self.folder, folder):
+      progress.note(f'{folder} was damaged: set aside as {aside}, rewritten')
+    self._place(folder, arrays)
+    return manifest.commit(folder, arrays, {**labels, **links})
 
   def checkpoint(self, step: int, state: PyTree, keep: bool) -> None:
     """Saves the full state [R, ...] in the background.
@@ -229,15 +260,15 @@ class Writer:
       state: host arrays, not changed by the caller afterwards.
       keep: as a branch point, for ever; else as one of the latest two.
     """
-    self._submit(self._checkpoint, step, store.flatten(state), keep)
+    self._submit(self._checkpoint, step, keep, arrays=store.flatten(state))
 
-  def _checkpoint(self, step: int, arrays: dict, keep: bool) -> None:
+  def _checkpoint(self, step: int, keep: bool, arrays: dict) -> None:
     name = 'branches' if keep else 'checkpoints'
     folder = self.folder / name / step_name(step)
-    if manifest.path_of(folder).exists():
-      return
-    self._place(folder, arrays)
-    manifest.commit(folder, arrays, {'step': step, 'run_ids': self.run_ids})
+    labels = {'step': step, 'run_ids': self.run_ids}
+    links = {'index': self._identity, 'segment': self._segments.get(step)}
+    body = self._commit(folder, labels, links, arrays)
+    self._states = {step: manifest.state_digest(body)}
     for old in committed(self.folder / 'checkpoints')[:-KEEP_CHECKPOINTS]:
       manifest.path_of(old).unlink()
       shutil.rmtree(old)
@@ -246,24 +277,41 @@ class Writer:
     store.save(folder, arrays)
 
   def finished(self, last: int) -> bool:
-    """Whether the full state after step `last` is committed."""
+    """Whether the full state after step `last` and all before it are there."""
     folder = self.folder / 'branches' / step_name(last)
-    return manifest.path_of(folder).exists()
+    return saves.stands(folder) and saves.reached(self.folder) >= last
 
   def latest(self, like: PyTree) -> tuple[int, PyTree] | None:
     """The newest full state to resume from, or None at the very start.
 
+    One that is damaged is set aside, and one beyond a hole in the history is
+    passed over; both are said.
+
     Args:
       like: a tree of the state's structure.
     """
-    saves = [
+    reached = saves.reached(self.folder)
+    found = [
       *committed(self.folder / 'checkpoints'),
       *committed(self.folder / 'branches'),
     ]
-    if not saves:
-      return None
-    newest = max(saves, key=lambda p: int(p.name))
-    return int(newest.name), load_state(newest, like, self.rows)
+    for path in sorted(found, key=lambda p: int(p.name), reverse=True):
+      if int(path.name) > reached:
+        progress.note(
+          f'{path} is not resumed from: the history before it is whole only '
+          f'up to step {reached}'
+        )
+        continue
+      try:
+        state = load_state(path, like, self.rows)
+      except manifest.DamagedError as e:
+        aside = saves.set_aside(self.folder, path)
+        progress.note(f'{e}: set aside as {aside}')
+        continue
+      step = int(path.name)
+      self._states = {step: manifest.state_digest(manifest.read(path))}
+      return step, state
+    return None
 
 
 def load_state(

@@ -95,7 +95,7 @@ def test_two_processes_equal_one(lab, config, alone, tmp_path):
     assert names == {p.name for p in (alone.folder / part).iterdir()}
     for save in saves:
       inside = sorted(p.name for p in save.iterdir())
-      assert inside == ['part-00000', 'part-00001']
+      assert inside == ['part-00000', 'part-00002']
   index = manifest.load_json(tmp_path / 'first' / 'index.json')
   assert index['spread'] == {
     'block': 2, 'device_count': 2, 'process_count': 2,

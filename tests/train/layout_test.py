@@ -25,6 +25,14 @@ def test_vmap_blocks():
   assert choose('vmap', 0, 4).microbatches == 4
 
 
+def test_microbatches_are_the_fewest_whose_activations_fit():
+  fit = layout.CPU_ACTIVATIONS
+  assert layout.microbatches(fit // 12, 12) == 1
+  assert layout.microbatches(fit // 12 + 1, 12) == 2
+  assert layout.microbatches(fit // 5, 12) == 3  # parts of 4: 5 is no divisor
+  assert layout.microbatches(2 * fit, 12) == 12
+
+
 @pytest.mark.parametrize(
   ('arguments', 'says'),
   [

@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from jaxsynth import rng
 from jaxsynth.train import sweep
 from jaxsynth.trajectory import manifest, store
+from jaxsynth.types import Run
 
 RATES = (0.1, 0.3)
 LAYOUTS = {'map': ('map', 2), 'vmap': ('vmap', 4)}
@@ -150,14 +150,10 @@ def test_evaluation_inside_the_call_equals_one_afterwards(lab, trained):
       assert inside != traj.metrics['probe'][i, j - 1], 'it does change'
 
 
-def test_metrics_of_every_step_of_every_run_are_kept(trained):
+def test_metrics_of_every_step_of_every_run_are_kept(lab, trained):
   """The scalar 'noise' names run and step: it is their key's first number."""
   _, runs, traj, _ = trained
-  noise = jax.jit(
-    lambda seed, t: jax.random.normal(
-      rng.at(rng.stream({'data': seed}, 'data'), t), (5,)
-    )[0]
-  )
+  noise = jax.jit(lambda seed, t: lab.toy.draw(Run({'data': seed}, {}), t)[0])
   expected = [
     [noise(np.uint32(s.seeds['data']), t) for t in range(20)] for s in runs
   ]

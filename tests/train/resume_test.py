@@ -261,3 +261,29 @@ def test_a_killed_process(lab, whole, tmp_path):
   child.stdout.close()
   assert child.wait(30) == -signal.SIGKILL
   assert_same(lab, again(lab, tmp_path / 'a', on, runs), expected)
+
+
+def test_segments_end_by_bytes_between_checkpoints(lab, tmp_path, monkeypatch):
+  """Killed after segments no checkpoint follows, it recomputes and compares."""
+  monkeypatch.setattr(loop, 'SEGMENT_BYTES', 1)
+  runs, sizes = lab.specs(3), lab.schedule(snapshots=(0, 2, 7, 11, 14, 20))
+  whole = lab.go(tmp_path / 'whole', runs, sizes=sizes)
+  assert len(whole.segments) == len(sizes.calls) == 4
+  assert writer.committed(tmp_path / 'whole' / 'checkpoints') == []
+
+  class KilledError(Exception):
+    pass
+
+  def kill(event):
+    if event.step >= 12:
+      raise KilledError
+
+  with pytest.raises(KilledError):
+    lab.go(tmp_path / 'killed', runs, sizes=sizes, observe=kill)
+  segments = tmp_path / 'killed' / 'segments'
+  before = {p: p.stat().st_mtime_ns for p in writer.committed(segments)}
+  assert 0 < len(before) < 4
+  resumed = lab.go(tmp_path / 'killed', runs, sizes=sizes)
+  assert all(p.stat().st_mtime_ns == t for p, t in before.items())
+  one, two = lab.contents(whole), lab.contents(resumed)
+  assert [lab.differing(one[run], two[run]) for run in one] == [[], [], []]

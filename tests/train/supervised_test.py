@@ -181,6 +181,49 @@ def test_microbatches_average_to_the_full_batch(parts):
   jax.tree.map(close, cut_scalars, scalars)
 
 
+def test_microbatches_count_by_their_weights():
+  """Unequal weights, and a part without any, which must not turn into NaN."""
+
+  @dataclass(frozen=True)
+  class Unequal(Regression):
+    def sample(self, *args):
+      weights = jnp.asarray([0, 0, 1, 5, 0.5, 0, 2, 3])
+      return super().sample(*args)._replace(weights=weights)
+
+  def last(**options):
+    model, sgd = Linear(), Optimizer(name='sgd', peak_lr=0.1)
+    some = supervised(
+      Unequal(), model, mean_squared_error, sgd, batch_size=BATCH, **options
+    )
+    states, scalars = follow(some, run_of(), 2)
+    return states[-1]['params'], scalars[-1]
+
+  close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+  jax.tree.map(close, last(microbatches=4), last())
+
+
+def test_each_microbatch_has_its_own_noise():
+  """With one noise for all, x and -x would see the same and cancel."""
+  loss = lambda parts: float(
+    follow(program(model=Linear(noisy=True), microbatches=parts), run_of(), 1)[
+      1
+    ][0]['loss']
+  )
+  assert len({loss(1), loss(2), loss(4)}) == 3
+
+
+def test_a_step_uses_what_was_drawn_for_it():
+  some, run = program(), run_of()
+  run = run._replace(constants=some.constants(run))
+  state, step = some.init(run), jax.jit(some.step)
+  by_hand = step(run, state, 5)
+  ahead = step(run._replace(drawn=some.draw(run, 5)), state, 5)
+  close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+  jax.tree.map(close, by_hand, ahead)
+  other = step(run._replace(drawn=some.draw(run, 6)), state, 5)
+  assert other[1]['loss'] != by_hand[1]['loss']
+
+
 def test_a_stage_starts_from_its_parents_parameters():
   run = run_of()
   parent = {'params': {'w': jnp.full((2, 2), 7.0), 'b': jnp.ones(2)}, 'opt': 0}

@@ -141,6 +141,6 @@ def replay(call, schedule):
 
 def test_snapshots_per_call_reads_one_run_alone():
   assert plan.snapshots_per_call(1) == 256
-  assert plan.snapshots_per_call(1 << 22) == 4
+  assert plan.snapshots_per_call(1 << 20) == 4
   assert plan.snapshots_per_call(1 << 30) == 1
   assert plan.snapshots_per_call(0) == 256

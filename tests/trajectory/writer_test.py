@@ -1,11 +1,14 @@
 """The one writer of a folder: what it refuses, and that refusing is free."""
 
 import json
+import threading
+import time
 
 import numpy as np
 import pytest
 
 from jaxsynth.errors import UserError
+from jaxsynth.trajectory import index as indexes
 from jaxsynth.trajectory import manifest, writer
 
 INDEX = {
@@ -15,9 +18,9 @@ INDEX = {
 }
 
 
-def arrays(scale=1.0):
-  snapshots = scale * np.arange(12, dtype=np.float32).reshape(2, 2, 3)
-  return {'snapshots.w': snapshots, 'scalars.loss': np.ones((2, 5))}
+def arrays(steps=5):
+  snapshots = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+  return {'snapshots.w': snapshots, 'scalars.loss': np.ones((2, steps))}
 
 
 def write(folder, some, snapshot_steps=(0, 5)):
@@ -66,7 +69,7 @@ def test_an_allowed_difference_leaves_a_note(tmp_path):
     writer.Writer(tmp_path / 'w', other)
   for _ in range(2):
     writer.Writer(tmp_path / 'w', other, allow=('layout',)).close()
-  on_disk = manifest.load_json(tmp_path / 'w' / 'index.json')
+  on_disk = indexes.read(tmp_path / 'w')
   note = ["layout.mode: 'map' -> 'vmap'"]
   assert on_disk == {**INDEX, 'resumed_under': [note]}
   write(tmp_path / 'w', arrays())  # the old layout goes on being accepted
@@ -121,7 +124,9 @@ def test_full_states_come_back_by_run(tmp_path):
   state = {'w': np.arange(6.0).reshape(2, 3), 'n': np.asarray([4, 5])}
   with writer.Writer(tmp_path / 'w', INDEX) as out:
     assert out.latest(state) is None
+    out.segment(0, 3, [0, 3], [], arrays(steps=3))
     out.checkpoint(3, state, keep=True)
+    out.segment(3, 5, [4, 5], [], arrays(steps=2))
     out.checkpoint(5, {**state, 'n': state['n'] + 1}, keep=False)
     out.wait()
     step, got = out.latest(state)
@@ -134,32 +139,85 @@ def test_full_states_come_back_by_run(tmp_path):
   assert writer.load_state(folder, state, 1)['w'].tolist() == [3.0, 4.0, 5.0]
 
 
-def test_a_damaged_state_is_not_resumed_from(tmp_path):
-  state = {'w': np.arange(600.0).reshape(2, 300)}
-  with writer.Writer(tmp_path / 'w', INDEX) as out:
-    out.checkpoint(3, state, keep=False)
-  folder = tmp_path / 'w' / 'checkpoints' / '0000000003'
+def flip(folder):
+  """Changes a bit of the largest file of a save."""
   path = max(folder.rglob('*'), key=lambda p: p.is_file() and p.stat().st_size)
   data = bytearray(path.read_bytes())
   data[len(data) // 2] ^= 1
   path.write_bytes(data)
-  with (
-    writer.Writer(tmp_path / 'w', INDEX) as out,
-    pytest.raises(manifest.DamagedError, match=path.name),
+  return path
+
+
+def test_a_damaged_state_is_not_resumed_from(tmp_path, capsys):
+  """It is named and set aside; the one before it is taken."""
+  state = {'w': np.arange(600.0).reshape(2, 300)}
+  folder = tmp_path / 'w'
+  with writer.Writer(folder, INDEX) as out:
+    out.segment(0, 3, [0, 3], [], arrays(steps=3))
+    out.checkpoint(3, state, keep=False)
+    out.segment(3, 5, [4, 5], [], arrays(steps=2))
+    out.checkpoint(5, {'w': state['w'] + 1}, keep=True)
+  assert out.finished(5)
+  for name, left in (
+    ('branches/0000000005', 3),
+    ('checkpoints/0000000003', None),
   ):
-    out.latest(state)
+    path = flip(folder / name)
+    damaged = path.read_bytes()
+    with writer.Writer(folder, INDEX) as out:
+      found = out.latest(state)
+      assert not out.finished(5)
+    assert (found and found[0]) == left
+    assert path.name in capsys.readouterr().err
+    aside = folder / 'damaged' / name.replace('/', '-')
+    assert damaged in [p.read_bytes() for p in aside.rglob(path.name)]
+    assert manifest.path_of(aside).exists()
 
 
-def test_a_failed_save_is_reported_at_the_next(tmp_path, monkeypatch):
+def test_nothing_is_saved_after_a_save_that_failed(tmp_path, monkeypatch):
+  """A checkpoint without the segment before it would claim a history."""
+  save = writer.store.save
+
   def full(folder, some):
-    raise OSError('No space left on device')
+    if folder.parent.name == 'segments':
+      time.sleep(0.2)
+      raise OSError('No space left on device')
+    save(folder, some)
 
   monkeypatch.setattr(writer.store, 'save', full)
   with writer.Writer(tmp_path / 'w', INDEX) as out:
     out.segment(0, 5, [0, 5], [], arrays())
+    out.checkpoint(5, {'w': np.ones(2)}, keep=True)  # queued behind it
     with pytest.raises(OSError, match='No space left'):
-      out.checkpoint(5, {'w': np.ones(2)}, keep=False)
-  assert writer.committed(tmp_path / 'w' / 'segments') == []
+      out.wait()
+    with pytest.raises(OSError, match='No space left'):
+      out.checkpoint(6, {'w': np.ones(2)}, keep=False)
+  for kind in ('segments', 'checkpoints', 'branches'):
+    assert list((tmp_path / 'w' / kind).iterdir()) == []
+
+
+def test_waiting_saves_hold_bounded_memory(tmp_path, monkeypatch):
+  """Saves queue up to the limit, and one more has to wait."""
+  gate, begun = threading.Event(), []
+
+  def slow(folder, some):
+    begun.append(folder)
+    assert gate.wait(20)
+
+  monkeypatch.setattr(writer.store, 'save', slow)
+  monkeypatch.setattr(writer.manifest, 'commit', lambda *a: {'crc32': {}})
+  monkeypatch.setattr(writer, 'QUEUE_BYTES', 3 * 800)
+  state = {'w': np.ones((2, 50))}  # 800 bytes
+  with writer.Writer(tmp_path / 'w', INDEX) as out:
+    for step in (1, 2, 3):
+      out.checkpoint(step, state, keep=True)  # returns at once
+    threading.Timer(0.3, gate.set).start()
+    assert len(begun) <= 1
+    out.checkpoint(4, state, keep=True)  # waits for the first
+    assert gate.is_set()
+    big = {'w': np.ones((2, 5000))}
+    out.checkpoint(5, big, keep=True)  # larger than the limit: alone
+    assert len(out._pending) == 1
 
 
 def test_another_source_names_the_flag_that_continues(lab, tmp_path):

@@ -1,0 +1,172 @@
+"""What making the data costs, task by task.
+
+  python -m benchmarks.generators --config=small
+
+A task's `sample`, compiled, is timed against
+
+  numpy    the same draws written plainly in numpy, one core (where one has
+           been written for the task)
+  bits     drawing as many uniform numbers as the batch has tokens, the least
+           that any sampler of theirs does
+  write    writing arrays of the batch's shapes, which is the floor
+
+and, for the configs of `benchmarks.configs`, put beside the training step it
+feeds. Each of `--batches` batches is drawn from its own key inside one
+compiled loop on one device, so that starting the loop is not what is timed.
+"""
+
+import functools
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import configs, ours, report
+from jaxsynth import rng
+from jaxsynth.tasks import base
+from jaxsynth.train import layout as layouts
+
+TIMES = 7
+
+
+def markov_mixture(task: Any, params: Any, batch: int) -> Callable:
+  """Sequences of a mixture of chains, token by token over the batch."""
+  p = jax.tree.map(np.asarray, params)
+  cdf = p.row_cdf.reshape(-1, p.row_cdf.shape[-1])
+  generator = np.random.default_rng(0)
+
+  def sample():
+    chain = np.searchsorted(p.prior_cdf, generator.random(batch), 'right')
+    uniform = generator.random((task.seq_len, batch, 1), np.float32)
+    out = np.empty((task.seq_len, batch), np.int32)
+    out[0] = (uniform[0] >= p.initial_cdf[chain]).sum(-1)
+    for t in range(1, task.seq_len):
+      rows = cdf[chain * task.num_states + out[t - 1]]
+      out[t] = (uniform[t] >= rows).sum(-1)
+    tokens = out.T
+    return tokens[:, :-1], tokens[:, 1:], np.ones((batch, task.seq_len - 1))
+
+  return sample
+
+
+# What numpy users would write, by task.
+NUMPY = {'markov_mixture': markov_mixture}
+
+
+def _median(fn: Callable) -> float:
+  fn()
+  each = []
+  for _ in range(TIMES):
+    began = time.perf_counter()
+    fn()
+    each.append(time.perf_counter() - began)
+  return float(np.median(each))
+
+
+def _shown(batch: Any) -> list:
+  """What a model and a loss read of a batch."""
+  return jax.tree.leaves((batch.inputs, batch.targets, batch.weights))
+
+
+def looped(make: Callable, batches: int) -> float:
+  """Seconds a batch of `make(i) -> arrays`, all of them written to memory."""
+
+  @jax.jit
+  def many(first):
+    shapes = jax.eval_shape(make, first)
+    empty = [jnp.zeros(x.shape, x.dtype) for x in shapes]
+
+    def body(i, kept):
+      # Each batch is written over the one before: none can be left out.
+      barrier = jax.lax.optimization_barrier
+      return barrier(list(make(first + i)))
+
+    return jax.lax.fori_loop(0, batches, body, empty)
+
+  run = lambda: jax.block_until_ready(many(jnp.int32(1)))
+  return _median(run) / batches
+
+
+def measure(name: str, task: Any, batch: int, batches: int) -> dict:
+  """Seconds a batch, ours and the others.
+
+  Args:
+    name: of the task.
+    task: a frozen task.
+    batch: sequences B.
+    batches: how many are drawn in one compiled loop.
+  """
+  seeds = {s: jnp.uint32(0) for s in rng.STREAMS}
+  params = jax.jit(task.init)(rng.stream(seeds, 'task'))
+  key = rng.stream(seeds, 'data')
+  drawn = jax.eval_shape(lambda: task.sample(params, key, 0, batch))
+  shapes = [(x.shape, x.dtype) for x in _shown(drawn)]
+  tokens = sum(int(np.prod(s)) for s, _ in shapes[:1])
+  seconds = {
+    'ours': looped(
+      lambda i: _shown(task.sample(params, rng.at(key, i), i, batch)), batches
+    ),
+    'bits': looped(
+      lambda i: [jax.random.uniform(rng.at(key, i), (tokens,))], batches
+    ),
+    'write': looped(
+      lambda i: [jnp.full(s, i).astype(d) for s, d in shapes], batches
+    ),
+    'numpy': None,
+  }
+  if name in NUMPY:
+    seconds['numpy'] = _median(NUMPY[name](task, params, batch))
+  times = {
+    f'times_{other}': seconds['ours'] / seconds[other]
+    for other in ('numpy', 'bits', 'write')
+    if seconds[other]
+  }
+  return {'task': name, 'batch': batch, 'seconds': seconds, **times}
+
+
+def main() -> dict:
+  parser = report.parser(
+    'benchmarks.generators', __doc__, ['--config=tiny', '--config=paper']
+  )
+  add = parser.add_argument
+  add('--config', default='small', help='tiny, small or paper')
+  add('--batches', type=int, default=50, help='drawn in one compiled loop')
+  args = parser.parse_args()
+  configs.size(args.config)
+  layouts.configure()
+  setup = ours.setup_of(args.config, len(jax.local_devices()))
+  fed = setup.config['task']['name']
+  batch = setup.train.batch_size
+  one = functools.partial(measure, batch=batch, batches=args.batches)
+  rows = [one(fed, setup.task)]
+  for name in base.names():
+    if name != fed:
+      rows.append(one(name, base.get(name)()))
+  made = rows[0]
+  step = ours.Trainer(setup).step_seconds(windows=3) * len(jax.local_devices())
+  return report.record(
+    'generators',
+    args.config,
+    report.device(),
+    batches_per_s=1 / made['seconds']['ours'],
+    floor=1 / made['seconds']['write'],
+    of_floor=made['times_write'],
+    share_of_step=made['seconds']['ours'] / step,
+    tasks=rows,
+    targets=[
+      report.target(
+        f'{row["task"]}: times the cost of writing its output',
+        row['times_write'],
+        at_most=3.0,
+      )
+      for row in rows
+    ],
+  )
+
+
+if __name__ == '__main__':
+  sys.exit(report.run(main))

@@ -1,0 +1,1 @@
+"""The same trainings in PyTorch; needs `pip install -e '.[bench]'`."""

@@ -1,0 +1,151 @@
+"""Timing several programs in turn: both alive, one at work at a time.
+
+A contestant is one or more processes that do the same work. Each prints one
+line of JSON when it is compiled and warm; then every line it reads is a
+number of seconds, and it works for about that long, on whole units, and
+answers with one line {run_steps, seconds}. `compete` gives the contestants
+windows in turn, in alternating order, so that a slow minute of the machine
+falls on all of them alike, and ratios are taken within a round.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from benchmarks import report
+
+
+def serve(facts: Mapping[str, Any], work: Callable[[float], int]) -> None:
+  """The contestant's side: says it is ready, then works when told to.
+
+  Args:
+    facts: what to tell once, e.g. seconds to compile.
+    work: works for about so many seconds to the last result in memory, and
+      returns how many run-steps that were.
+  """
+  print(json.dumps(facts), flush=True)
+  for line in sys.stdin:
+    began = time.perf_counter()
+    done = work(float(line))
+    seconds = time.perf_counter() - began
+    print(json.dumps({'run_steps': done, 'seconds': seconds}), flush=True)
+
+
+def until(seconds: float, unit: Callable[[], int]) -> int:
+  """Repeats a blocking unit of work until the time is over."""
+  stop, done = time.perf_counter() + seconds, 0
+  while not done or time.perf_counter() < stop:
+    done += unit()
+  return done
+
+
+class Contestant:
+  """Processes of one module that share out the work; use as a context.
+
+  Args:
+    module: run with -m in the checkout.
+    payloads: the JSON argument of each process.
+    env: added to the environment.
+  """
+
+  def __init__(
+    self,
+    module: str,
+    payloads: Sequence[Mapping[str, Any]],
+    env: Mapping[str, str] | None = None,
+  ):
+    self._module, self._payloads = module, payloads
+    self._env = {**os.environ, **(env or {})}
+    self._processes: list[subprocess.Popen] = []
+    self._logs: list[Any] = []
+    self.facts: list[dict] = []
+
+  def __enter__(self) -> 'Contestant':
+    for payload in self._payloads:
+      log = tempfile.TemporaryFile('w+')
+      command = [sys.executable, '-m', self._module, json.dumps(payload)]
+      self._logs.append(log)
+      self._processes.append(
+        subprocess.Popen(
+          command,
+          cwd=report.ROOT,
+          env=self._env,
+          stdin=subprocess.PIPE,
+          stdout=subprocess.PIPE,
+          stderr=log,
+          text=True,
+        )
+      )
+    try:
+      self.facts = self._answers()
+    except BaseException:
+      self.__exit__()
+      raise
+    return self
+
+  def __exit__(self, *exc) -> None:
+    for process, log in zip(self._processes, self._logs):
+      process.stdin.close()
+      try:
+        process.wait(10)
+      except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+      process.stdout.close()
+      log.close()
+
+  def _answers(self) -> list[dict]:
+    out = []
+    for process, log in zip(self._processes, self._logs):
+      line = process.stdout.readline()
+      if not line:
+        log.seek(0)
+        raise RuntimeError(f'{self._module} ended:\n{log.read()[-2000:]}')
+      out.append(json.loads(line))
+    return out
+
+  def rate(self, seconds: float) -> float:
+    """Run-steps per second over one window, all processes together."""
+    for process in self._processes:
+      process.stdin.write(f'{seconds}\n')
+      process.stdin.flush()
+    return sum(a['run_steps'] / a['seconds'] for a in self._answers())
+
+
+def compete(
+  contestants: Mapping[str, Contestant], rounds: int, seconds: float
+) -> dict[str, list[float]]:
+  """Rates of contestants that are ready, round by round, in turn."""
+  rates: dict[str, list[float]] = {name: [] for name in contestants}
+  for i in range(rounds):
+    names = list(contestants)
+    for name in names if i % 2 == 0 else reversed(names):
+      rates[name].append(contestants[name].rate(seconds))
+    report.say(
+      f'round {i + 1}/{rounds}: '
+      + ', '.join(f'{n} {r[-1]:.4g}' for n, r in rates.items())
+    )
+  return rates
+
+
+def race(
+  makers: Mapping[str, Contestant], rounds: int, seconds: float
+) -> tuple[dict[str, list[float]], dict[str, list[dict]]]:
+  """Starts the contestants one by one, lets them compete, and ends them.
+
+  Returns:
+    Rates by name, round by round, and the facts each told.
+  """
+  with ExitStack() as stack:
+    ready = {n: stack.enter_context(c) for n, c in makers.items()}
+    for name, contestant in ready.items():
+      contestant.rate(min(seconds, 1.0))
+      report.say(f'{name} is ready')
+    rates = compete(ready, rounds, seconds)
+    return rates, {n: c.facts for n, c in ready.items()}

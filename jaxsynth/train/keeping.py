@@ -1,0 +1,120 @@
+"""What of a program's snapshots is kept, and whether it can be stored."""
+
+import fnmatch
+import math
+
+import jax
+import jax.numpy as jnp
+
+from jaxsynth.errors import UserError, unknown
+from jaxsynth.train.program import Program
+from jaxsynth.trajectory import store
+from jaxsynth.types import PyTree, Run, Scalars
+
+# float32 keeps every leaf as it is.
+DTYPES = ('float32', 'bfloat16')
+
+
+def check_options(dtype: str, leaves: tuple[str, ...]) -> None:
+  """Refuses an unknown dtype and patterns that are none."""
+  if dtype not in DTYPES:
+    raise unknown('snapshot_dtype', dtype, DTYPES)
+  if not (
+    isinstance(leaves, (list, tuple))
+    and leaves
+    and all(isinstance(p, str) and p for p in leaves)
+  ):
+    raise UserError(
+      f'train.snapshot_leaves lists patterns of leaf names, got {leaves!r}'
+    )
+
+
+def select(program: Program, dtype: str, leaves: tuple[str, ...]) -> Program:
+  """The program with snapshots of some leaves, and of smaller numbers.
+
+  Args:
+    program: what is trained.
+    dtype: 'bfloat16' rounds floats to it; 'float32' keeps every leaf as it is.
+    leaves: patterns such as '*.attn.*.kernel', of which a leaf must match
+      one.
+
+  Returns:
+    The program itself where everything is kept as it is.
+
+  Raises:
+    UserError: by its `keep`, where a pattern matches nothing.
+  """
+  if dtype == 'float32' and tuple(leaves) == ('*',):
+    return program
+
+  def rounded(x: jax.Array) -> jax.Array:
+    some = dtype == 'bfloat16' and jnp.issubdtype(x.dtype, jnp.floating)
+    return x.astype(jnp.bfloat16) if some else x
+
+  def keep(state: PyTree) -> PyTree:
+    named = store.flatten(program.keep(state))
+    for pattern in leaves:
+      if not fnmatch.filter(named, pattern):
+        raise unknown('pattern in train.snapshot_leaves', pattern, named)
+    return store.unflatten(
+      {
+        name: rounded(leaf)
+        for name, leaf in named.items()
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in leaves)
+      }
+    )
+
+  return program._replace(keep=keep)
+
+
+def nested(tree: PyTree) -> PyTree:
+  """Metric names with slashes ('fresh/loss') as nested dicts, else itself."""
+  if not (isinstance(tree, dict) and any('/' in k for k in tree)):
+    return tree
+  return store.unflatten({k.replace('/', '.'): v for k, v in tree.items()})
+
+
+def check_storable(program: Program, run: Run, parent: PyTree) -> None:
+  """Traces a program and refuses, in one line, what could not be stored.
+
+  Args:
+    program: what is trained.
+    run: one run, scalars.
+    parent: its parent's state, or None.
+
+  Raises:
+    UserError: a leaf without elements, or whose name would be ambiguous.
+  """
+
+  def outputs(run: Run, parent: PyTree) -> tuple[PyTree, Scalars, Scalars]:
+    run = run._replace(constants=program.constants(run), parent=parent)
+    state = program.init(run)
+    t = jnp.int32(0)
+    return (
+      state,
+      program.keep(state),
+      program.step(run, state, t)[1],
+      program.evaluate(run, state, t),
+    )
+
+  state, kept, scalars, evals = jax.eval_shape(outputs, run, parent)
+  for kind, tree in (
+    ('state', state),
+    ('snapshot', kept),
+    ('scalars', scalars),
+    ('evaluation', evals),
+  ):
+    metrics = kind in ('scalars', 'evaluation')
+    try:
+      for name in tree if metrics else ():
+        if '.' in name:
+          raise ValueError(f'a name may not hold ".": {name!r}')
+      names = store.flatten(nested(tree) if metrics else tree)
+    except (ValueError, TypeError, AttributeError) as e:
+      raise UserError(f'the {kind} cannot be stored: {e}') from None
+    for name, leaf in names.items():
+      if not math.prod(leaf.shape):
+        raise UserError(
+          f'the {kind} cannot be stored: {name!r} has shape '
+          f'{tuple(leaf.shape)}, no elements'
+        )

@@ -1,0 +1,133 @@
+"""The index of a trajectory: what it is, signed, and kept twice.
+
+`index.json` holds the index with its own digest. Every version of it is also
+kept as `indexes/DIGEST.json`, and each save's manifest names, as its
+`index`, the identity of the index it was written under. So a damaged index is
+noticed, and can be rebuilt from the copy the manifests name.
+"""
+
+import fcntl
+from pathlib import Path
+from typing import Any
+
+from jaxsynth.errors import UserError
+from jaxsynth.trajectory import manifest, saves
+
+_NAME, _COPIES = 'index.json', 'indexes'
+
+
+def path_of(folder: Path) -> Path:
+  return folder / _NAME
+
+
+def identity(body: dict[str, Any]) -> str:
+  """A digest of what the index says, without the notes of resumptions."""
+  lasting = {k: v for k, v in body.items() if k != 'resumed_under'}
+  return manifest.digest(manifest.canonical(lasting))
+
+
+def write(folder: Path, body: dict[str, Any]) -> None:
+  """Writes the index, its copy first."""
+  text = manifest.signed(body)
+  copies = folder / _COPIES
+  copies.mkdir(exist_ok=True)
+  manifest.write_json(copies / f'{text["digest"]}.json', text)
+  manifest.write_json(path_of(folder), text)
+
+
+def read(folder: Path) -> dict[str, Any]:
+  """The index of a trajectory.
+
+  Raises:
+    DamagedError: it is missing or damaged; the message names the way back.
+  """
+  path = path_of(folder)
+  try:
+    return manifest.load_signed(path)
+  except manifest.DamagedError as e:
+    if old := _unsigned(path):
+      return old
+    raise manifest.DamagedError(
+      f'{e}; `jaxsynth check {folder} --rebuild_index` restores it from its '
+      'copy'
+    ) from None
+
+
+def _unsigned(path: Path) -> dict[str, Any] | None:
+  """An index of format 1, which had no digest; None if it is none."""
+  try:
+    body = manifest.load_json(path)
+  except manifest.DamagedError:
+    return None
+  old = isinstance(body, dict) and body.get('format') == 1
+  return body if old and 'digest' not in body else None
+
+
+def copies(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+  """The intact copies of all versions, and what is wrong with the others."""
+  intact, faults = [], []
+  for path in sorted((folder / _COPIES).glob('*')):
+    try:
+      body = manifest.load_signed(path)
+    except manifest.DamagedError as e:
+      faults.append(str(e))
+      continue
+    if path.name == f'{manifest.digest(manifest.canonical(body))}.json':
+      intact.append(body)
+    else:
+      faults.append(f'{path}: holds the index of another name')
+  return intact, faults
+
+
+def named_by_saves(folder: Path) -> str | None:
+  """The identity of the index the newest readable save was written under."""
+  found = [path for kind in saves.KINDS for path in saves.named(folder / kind)]
+  for path in sorted(found, key=lambda p: int(p.name), reverse=True):
+    try:
+      return manifest.read(path).get('index')
+    except manifest.DamagedError:
+      continue
+  return None
+
+
+def from_copy(folder: Path) -> dict[str, Any]:
+  """The newest version of the index that the saves were written under.
+
+  Raises:
+    DamagedError: no intact copy is the one the saves name.
+  """
+  found, _ = copies(folder)
+  name = named_by_saves(folder)
+  if name is not None:
+    found = [body for body in found if identity(body) == name]
+  if not found or (name is None and len({identity(b) for b in found}) > 1):
+    raise manifest.DamagedError(
+      f'{folder}: no copy in {_COPIES}/ is the index that its saves name'
+    )
+  return max(found, key=lambda body: len(body.get('resumed_under', [])))
+
+
+def rebuild(folder: Path) -> str:
+  """Puts back a damaged or missing index; the damaged one is set aside.
+
+  Returns:
+    What was done, in one line.
+
+  Raises:
+    UserError: another process is writing the trajectory.
+    DamagedError: there is no copy to rebuild it from.
+  """
+  with open(folder / 'lock', 'a+') as lock:
+    try:
+      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+      raise UserError(f'{folder} is being written: wait for it') from None
+    try:
+      read(folder)
+      return f'{path_of(folder)} is intact, nothing to rebuild'
+    except manifest.DamagedError:
+      body = from_copy(folder)
+    aside = saves.set_aside(folder, path_of(folder))
+    write(folder, body)
+  kept = f'; the damaged one is {aside}' if aside else ''
+  return f'{path_of(folder)} rebuilt from its copy{kept}'

@@ -1,0 +1,171 @@
+"""The saves in a trajectory's folder: which are committed, which stand.
+
+Reading manifests and sizes only, this tells how far the history reaches
+without a hole, and moves aside what is damaged: nothing is ever deleted that
+was committed once.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxsynth.errors import unknown
+from jaxsynth.trajectory import manifest
+
+DAMAGED = ('raise', 'skip')
+KINDS = ('segments', 'checkpoints', 'branches')
+_ASIDE = 'damaged'
+
+
+def named(folder: Path) -> list[Path]:
+  """Everything in a folder that is a save or a manifest of one, by step."""
+  if not folder.is_dir():
+    return []
+  names = {p.name.removesuffix('.json') for p in folder.iterdir()}
+  return [folder / n for n in sorted(names, key=_order) if n.isdigit()]
+
+
+def _order(name: str) -> tuple[int, str]:
+  return (int(name) if name.isdigit() else -1, name)
+
+
+def committed(folder: Path) -> list[Path]:
+  """The committed saves in a folder, by step."""
+  return [
+    p for p in named(folder) if p.is_dir() and manifest.path_of(p).is_file()
+  ]
+
+
+def stands(path: Path) -> bool:
+  """Whether a save is whole as far as its manifest and sizes tell."""
+  return not manifest.faults(path, contents=False)
+
+
+class Piece(NamedTuple):
+  """One stretch of steps of the history.
+
+  Attributes:
+    start: updates done before it.
+    stop: updates done after it; None where that is unknown.
+    path: the segment, or None where there is none.
+    body: its manifest, or None where it cannot be read.
+    fault: what is wrong with it; '' for one that is whole.
+  """
+
+  start: int
+  stop: int | None
+  path: Path | None
+  body: dict | None
+  fault: str
+
+
+def history(folder: Path, contents: bool = False) -> list[Piece]:
+  """The segments of a trajectory in order of steps, and the holes between.
+
+  Args:
+    folder: the trajectory.
+    contents: compare every file with its digest, not only its size.
+  """
+  out, reached = [], 0
+  paths = named(folder / 'segments')
+  if paths and not os.path.lexists(manifest.path_of(paths[-1])):
+    paths.pop()  # being written, or never finished
+  for path in paths:
+    start = int(path.name)
+    if reached is not None and start > reached:
+      missing = f'{folder}: the segment of steps {reached}..{start} is missing'
+      out.append(Piece(reached, start, None, None, missing))
+    body, fault = _segment(path, contents)
+    if reached is not None and start < reached:
+      fault = f'{path}: starts before step {reached}, where another ends'
+    reached = body['stop'] if body else None
+    out.append(Piece(start, reached, path, body, fault))
+  return out
+
+
+def _segment(path: Path, contents: bool) -> tuple[dict | None, str]:
+  """The manifest of a segment, if readable, and what is wrong with it."""
+  try:
+    body = manifest.read(path)
+  except manifest.DamagedError as e:
+    return None, str(e)
+  if body['start'] != int(path.name):
+    return body, f'{path}: labelled as starting at step {body["start"]}'
+  return body, '; '.join(manifest.faults(path, contents)[:3])
+
+
+def readable(folder: Path, damaged: str) -> list[tuple[Path, dict]]:
+  """The segments of a trajectory that may be read, and their manifests.
+
+  Args:
+    folder: the trajectory.
+    damaged: 'raise', or 'skip' to leave out those that differ from their
+      digests in any byte.
+
+  Raises:
+    DamagedError: one is missing, truncated or has no readable manifest.
+  """
+  if damaged not in DAMAGED:
+    raise unknown('value of damaged', damaged, DAMAGED)
+  pieces = history(folder, contents=damaged == 'skip')
+  faults = [piece.fault for piece in pieces if piece.fault]
+  if faults and damaged == 'raise':
+    more = f' (+{len(faults) - 1} more)' if len(faults) > 1 else ''
+    raise manifest.DamagedError(
+      f"{faults[0]}{more}; open_trajectory(..., damaged='skip') reads the rest"
+    )
+  return [(piece.path, piece.body) for piece in pieces if not piece.fault]
+
+
+def reached(folder: Path) -> int:
+  """The step up to which the segments stand without a hole."""
+  step = 0
+  for piece in history(folder):
+    if piece.fault or piece.start != step:
+      break
+    step = piece.stop
+  return step
+
+
+def set_aside(folder: Path, path: Path) -> Path | None:
+  """Moves a file, or a save with its manifest, to the trajectory's `damaged`.
+
+  Returns:
+    Where it lies now; None if there was nothing.
+  """
+  pieces = [p for p in (path, manifest.path_of(path)) if os.path.lexists(p)]
+  if not pieces:
+    return None
+  aside, count = folder / _ASIDE, 0
+  aside.mkdir(exist_ok=True)
+  base = '-'.join(path.relative_to(folder).parts)
+  while True:
+    target = aside / (f'{base}-{count}' if count else base)
+    if not any(map(os.path.lexists, (target, manifest.path_of(target)))):
+      break
+    count += 1
+  for piece in pieces:
+    os.rename(piece, manifest.path_of(target) if piece != path else target)
+  return target
+
+
+def sweep(folder: Path) -> None:
+  """Removes what a killed process left half-written, nothing committed.
+
+  A save that lost its manifest, although a later one is there, was committed
+  once: it is set aside.
+  """
+  for kind in KINDS:
+    (folder / kind).mkdir(exist_ok=True)
+  keep = [path for kind in KINDS for path in committed(folder / kind)]
+  last = max((int(path.name) for path in keep), default=-1)
+  for kind in KINDS:
+    for path in list((folder / kind).iterdir()):
+      if path.is_dir() and path not in keep:
+        if path.name.isdigit() and int(path.name) < last:
+          set_aside(folder, path)
+        else:
+          shutil.rmtree(path)
+      elif path.name.endswith('.part'):
+        path.unlink()
