@@ -87,6 +87,27 @@ def test_parts_read_as_one(as_process, tmp_path):
     np.testing.assert_array_equal(got[name], array)
   some = store.load(folder, ['snapshots.w'], [4, 0, 1])['snapshots.w']
   np.testing.assert_array_equal(some, ARRAYS['snapshots.w'][[4, 0, 1]])
+  bases, context = store.bases(folder), store.context()
+  for name in ('snapshots.w', 'snapshots.flag', 'scalars.loss'):
+    array = ARRAYS[name]
+    lazy = store.array(bases, name, array.shape, array.dtype.name, context)
+    for rows in (slice(1, 2), slice(None)):
+      where = [np.array([4, 0, 1]), rows, *[slice(None)] * (array.ndim - 2)]
+      lazy.prepare(where)
+      got = lazy.start(where)()
+      np.testing.assert_array_equal(got, array[[4, 0, 1]][:, rows])
+
+
+def test_some_rows_of_a_part_are_a_range_of_its_bytes(as_process, tmp_path):
+  as_process(0)
+  part, name = parts._Parts('abc', range(2, 5)), 'snapshots.w'
+  array = ARRAYS[name][2:]
+  part.write(tmp_path / '0', {name: array})
+  (base,) = store.bases(part.staging(tmp_path / '0'))
+  one = store.Array(base, name, array.shape, 'float32', store.context())
+  where = [slice(None), slice(2, 3), slice(None)]
+  np.testing.assert_array_equal(one.start(where)(), array[:, 2:3])
+  assert '_zarr' not in vars(one), 'no whole chunk was opened'
 
 
 def test_a_flipped_bit_in_a_part_is_found(as_process, tmp_path):

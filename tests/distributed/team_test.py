@@ -222,7 +222,7 @@ def test_the_command(lab, tmp_path):
   """A transformer; process 0 speaks for all, and a mistake is said once."""
   done = small(tmp_path / 'two', '--processes=2')
   assert done.returncode == 0, done.stderr
-  assert done.stdout.count('3 runs') == 1
+  assert done.stdout.count('6 runs') == 1
   assert small(tmp_path / 'one').returncode == 0
   alone = stage.open_trajectory(tmp_path / 'one' / 'stages' / 'train')
   assert_same(lab, tmp_path / 'two' / 'stages' / 'train', alone)
