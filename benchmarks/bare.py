@@ -26,7 +26,7 @@ class Bare:
 
   def __init__(self, setup: build.Setup, steps: int):
     self.steps, self.runs = steps, len(setup.sweep.runs())
-    task, model, parts = setup.task, setup.model, setup.layout.microbatches
+    task, model, parts = setup.task, setup.model, setup.microbatches
     size, o = setup.train.batch_size, setup.optimizer
     chain = optax.chain(
       optax.clip_by_global_norm(o.clip) if o.clip else optax.identity(),

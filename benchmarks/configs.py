@@ -33,8 +33,6 @@ class Size:
     clip: global norm the gradient is clipped to; 0 for none.
     runs: trained together in the headline figure.
     call_steps: steps in one call, about a second of work.
-    microbatches: parts of a batch that keep activations in a CPU's cache; 1
-      is right on an accelerator (--config.layout.microbatches=1).
   """
 
   width: int
@@ -46,7 +44,6 @@ class Size:
   clip: float
   runs: int
   call_steps: int
-  microbatches: int
   layers: int = 2
   heads: int = 4
 
@@ -94,15 +91,15 @@ class Size:
 SIZES = {
   'tiny': Size(
     width=16, length=32, batch=16, vocab=10, tied=False, gelu='tanh',
-    clip=0.0, runs=8, call_steps=100, microbatches=1,
+    clip=0.0, runs=8, call_steps=100,
   ),
   'small': Size(
     width=64, length=128, batch=32, vocab=10, tied=False, gelu='tanh',
-    clip=0.0, runs=8, call_steps=16, microbatches=8,
+    clip=0.0, runs=8, call_steps=16,
   ),
   'paper': Size(
     width=64, length=511, batch=128, vocab=676, tied=True, gelu='none',
-    clip=0.01, runs=2, call_steps=2, microbatches=64,
+    clip=0.01, runs=2, call_steps=2,
   ),
 }  # fmt: skip
 
@@ -158,6 +155,5 @@ def get_config(preset: str = 'small') -> ConfigDict:
         'seeds': 1,
         'traced': {'optimizer': {'peak_lr': learning_rates(s.runs)}},
       },
-      'layout': {'microbatches': s.microbatches},
     }
   )

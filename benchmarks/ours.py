@@ -131,7 +131,8 @@ class Trainer:
       self._blocks,
       states,
       _endless(call),
-      self._ends,
+      want_state=lambda call: False,
+      stopping=self._ends,
     )
     self._seconds = None
 
@@ -139,10 +140,9 @@ class Trainer:
     self.begun += 1
     return self.compiled(*args)
 
-  def _ends(self, call: Call) -> bool:
-    """Whether this call ends the window: then it is fetched before another
-    one begins, so that nothing runs on into the next contestant's window."""
-    del call
+  def _ends(self) -> bool:
+    """Whether the call under way ends the window: it is then fetched before
+    another begins, so nothing runs on into the next contestant's window."""
     self._left -= 1
     return self._left == 0
 

@@ -72,7 +72,7 @@ def repeating(setup: build.Setup, optimizer: Optimizer) -> Program:
     LOSSES[setup.train.loss],
     optimizer,
     batch_size=setup.train.batch_size,
-    microbatches=setup.layout.microbatches,
+    microbatches=setup.microbatches,
     task_hparams=setup.task_hparams,
   )
 

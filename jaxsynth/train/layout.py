@@ -5,12 +5,15 @@ Two ways to advance many runs:
   map    one run per device at a time, time inside: a run stays in cache.
   vmap   a block of runs per device at once: small products become large ones.
 
-A CPU is slow at batched small products, and `map` with one single-threaded
-host device per core was the fastest layout of a prototype there; an
-accelerator is expected to want the opposite. No benchmark of this library
-repeats the measurement yet, on either. `auto` encodes just that
-and reads the backend and the device count, never the number of runs: runs go
-in blocks of one fixed size, so adding a run changes no other.
+A CPU is slow at batched small products, and one single-threaded device per
+core, each with one run, is the fastest layout there; an accelerator is expected
+to want the opposite, which nobody has measured yet. `python -m
+benchmarks.throughput --layout=vmap` against `--layout=map` tells. `auto` reads
+the backend and the device count, never the number of runs: runs go in blocks of
+one fixed size, so adding a run changes no other.
+
+A batch is cut into parts on a CPU, so that what one of them leaves for its
+backward pass stays near the core's cache (`microbatches`).
 
 `configure` must run before JAX first touches a device; the command line does
 it, a notebook may.

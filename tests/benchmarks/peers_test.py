@@ -17,7 +17,7 @@ from benchmarks.peers import gpt, torch_best  # noqa: E402
 
 SMALL = configs.Size(
   width=16, length=12, batch=6, vocab=10, tied=False, gelu='tanh', clip=0.01,
-  runs=2, call_steps=2, microbatches=1,
+  runs=2, call_steps=2,
 )  # fmt: skip
 
 
