@@ -230,7 +230,7 @@ def test_the_command(lab, tmp_path):
   done = small(tmp_path / 'two', *refused)
   assert done.returncode == 2, done.stderr
   assert done.stderr.count('holds another training') == 1
-  assert done.stderr.count('\n') == 1
+  assert done.stderr.count('\n') == 2, 'how many runs, and the mistake'
 
 
 LAUNCHER = """
