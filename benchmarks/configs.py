@@ -32,7 +32,8 @@ class Size:
     gelu: 'none' for the exact one, 'tanh' for its approximation.
     clip: global norm the gradient is clipped to; 0 for none.
     runs: trained together in the headline figure.
-    call_steps: steps in one call, about a second of work.
+    call_steps: steps in one call: whole groups of those whose batches are
+      drawn together, and seconds of work for all runs.
   """
 
   width: int
@@ -91,15 +92,15 @@ class Size:
 SIZES = {
   'tiny': Size(
     width=16, length=32, batch=16, vocab=10, tied=False, gelu='tanh',
-    clip=0.0, runs=8, call_steps=100,
+    clip=0.0, runs=8, call_steps=128,
   ),
   'small': Size(
     width=64, length=128, batch=32, vocab=10, tied=False, gelu='tanh',
-    clip=0.0, runs=8, call_steps=16,
+    clip=0.0, runs=8, call_steps=32,
   ),
   'paper': Size(
     width=64, length=511, batch=128, vocab=676, tied=True, gelu='none',
-    clip=0.01, runs=2, call_steps=2,
+    clip=0.01, runs=2, call_steps=4,
   ),
 }  # fmt: skip
 

@@ -53,13 +53,13 @@ def _machines(made: Sequence[dict]) -> str:
     rows.append(
       (
         r['benchmark'], r['config'], r['device'], m['processor'], m['cores'],
-        f'{m["memory_gib"]} GiB', r['load_before'], packages, r['source'],
+        f'{m["memory_gib"]} GiB', r['busy_before'], packages, r['source'],
         r['date'],
       )
     )  # fmt: skip
   columns = (
     'benchmark', 'config', 'device', 'processor', 'cores', 'memory',
-    'load before', 'versions', 'source', 'date',
+    'cores busy before', 'versions', 'source', 'date',
   )  # fmt: skip
   return report.table(columns, rows)
 
@@ -71,7 +71,9 @@ def _targets(made: Sequence[dict]) -> str:
       low = 'at_least' in t
       bound = f'{"≥" if low else "≤"} {t["at_least" if low else "at_most"]}'
       name = f'{r["benchmark"]} {r["config"]}'
-      rows.append((name, t['name'], t['measured'], bound, t['met']))
+      noisy = ' (noisy)' if (r['busy_before'] or 0) > report.NOISY else ''
+      met = report.cell(t['met']) + noisy
+      rows.append((name, t['name'], t['measured'], bound, met))
   return report.table(('where', 'what', 'measured', 'target', 'met'), rows)
 
 

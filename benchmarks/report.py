@@ -7,7 +7,7 @@ A benchmark ends in one line of JSON, made by `record` and printed by `emit`:
   floor, of_floor       the same figure at the speed of light, and the distance
                         to it: how many times the floor's cost was paid
   targets               name, measured, bound, and whether it was met
-  device, machine, load_before, versions, source, date
+  device, machine, busy_before, versions, source, date
 
 Nothing here touches a device: what ran on one says so itself.
 """
@@ -23,6 +23,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,9 @@ from jaxsynth.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ('jax', 'jaxlib', 'torch')
-# Processes that wanted to run before this one did: none on a quiet machine.
-LOAD = os.getloadavg()[0]
+# The share of the cores that others may use before figures count as noisy.
+NOISY = 0.1
+_before: list[float | None] = [None]
 
 
 def machine() -> dict[str, Any]:
@@ -63,6 +65,25 @@ def processor_features() -> str:
   """A digest of the processor's instruction sets, which a compiler reads."""
   flags = sorted(_cpuinfo('flags').split()) or [platform.processor()]
   return hashlib.blake2b(' '.join(flags).encode(), digest_size=6).hexdigest()
+
+
+def busy(seconds: float = 1.0) -> float | None:
+  """The share of all cores' time that others use while this process sleeps.
+
+  None where Linux's /proc/stat is not to be had.
+  """
+
+  def read() -> tuple[int, int]:
+    ticks = [int(x) for x in Path('/proc/stat').read_text().split()[1:9]]
+    return sum(ticks), ticks[3] + ticks[4]  # all; idle and waiting for disks
+
+  try:
+    whole, idle = read()
+    time.sleep(seconds)
+    after, idle_after = read()
+  except (OSError, ValueError):
+    return None
+  return 1 - (idle_after - idle) / max(after - whole, 1)
 
 
 def versions() -> dict[str, str | None]:
@@ -125,7 +146,7 @@ def record(benchmark: str, config: str, device: str, **fields) -> dict:
       **fields,
       'device': device,
       'machine': machine(),
-      'load_before': LOAD,
+      'busy_before': _before[0],
       'versions': versions(),
       'source': source.source_digest(),
       'date': now.strftime('%Y-%m-%d'),
@@ -214,6 +235,10 @@ def child(module: str, *arguments: str) -> dict:
 
 def run(main: Callable[[], dict | None]) -> int:
   """Runs a benchmark's main and prints its record; 2 on a user's mistake."""
+  if not {'-h', '--help'} & set(sys.argv):
+    _before[0] = others = busy()
+    if (others or 0) > NOISY:
+      say(f'others use {others:.0%} of the cores: figures will be noisy')
   try:
     made = main()
   except UserError as e:

@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import optax
 
 from benchmarks import configs, ours, report
-from jaxsynth import build, rng, stage
+from jaxsynth import build, stage
 from jaxsynth.optim.optimizers import Optimizer
 from jaxsynth.tasks.base import Task
 from jaxsynth.train import layout as layouts
@@ -77,17 +77,19 @@ def repeating(setup: build.Setup, optimizer: Optimizer) -> Program:
   )
 
 
+def _none(run, t):
+  """Draws no data."""
+
+
 def data_alone(setup: build.Setup) -> Program:
-  """Draws each step's batch and adds it up, so that all of it is made."""
+  """Adds up each step's batch, so that all of it is made, and drops it."""
+  own = setup.program()
 
   def step(run, state, t):
-    key = rng.at(rng.stream(run.seeds, 'data'), t)
-    params, size = run.constants['task_params'], setup.train.batch_size
-    batch = setup.task.sample(params, key, t, size)
+    batch = own.draw(run, t) if run.drawn is None else run.drawn
     used = jax.tree.leaves((batch.inputs, batch.targets, batch.weights))
     return state + sum(x.sum().astype(jnp.float32) for x in used), {}
 
-  own = setup.program()
   return own._replace(
     init=lambda run: jnp.float32(0), step=step, keep=lambda s: s
   )
@@ -102,7 +104,7 @@ def optimizer_alone(setup: build.Setup) -> Program:
     updates, opt = chain.update(params, state['opt'], params)
     return {'params': optax.apply_updates(params, updates), 'opt': opt}, {}
 
-  return setup.program()._replace(step=step)
+  return setup.program()._replace(step=step, draw=_none)
 
 
 def evaluation_alone(setup: build.Setup) -> Program:
@@ -115,7 +117,7 @@ def evaluation_alone(setup: build.Setup) -> Program:
     state = {**state, 'params': params}
     return state, own.evaluate(run, state, t)
 
-  return own._replace(step=step)
+  return own._replace(step=step, draw=_none)
 
 
 def without_metrics(setup: build.Setup) -> Program:

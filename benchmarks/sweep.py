@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks import configs, report, windows
+from jaxsynth.errors import UserError
 
 
 def growth(config: str, runs: Sequence[int], seconds: float) -> list[dict]:
@@ -83,9 +84,12 @@ def job(config: str, rates: Sequence[float], steps: int, tmp: Path) -> None:
     f'--config.sweep.traced.optimizer.peak_lr={list(rates)}',
   ]  # fmt: skip
   env = {**os.environ, 'JAX_COMPILATION_CACHE_DIR': str(tmp / 'compiled')}
-  subprocess.run(
-    command, cwd=report.ROOT, env=env, check=True, capture_output=True
-  )
+  done = subprocess.run(
+    command, cwd=report.ROOT, env=env, capture_output=True, text=True,
+    check=False,
+  )  # fmt: skip
+  if done.returncode:
+    raise UserError(f'jaxsynth train failed: {done.stderr[-500:]}')
 
 
 def jobs(config: str, values: int, steps: int) -> dict:

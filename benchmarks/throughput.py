@@ -24,7 +24,8 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-from benchmarks import configs, report, start, windows
+from benchmarks import configs, ours, report, start, windows
+from benchmarks.peers import modes
 from jaxsynth.errors import UserError, unknown
 
 PEERS = ('torch-eager', 'torch-best')
@@ -36,7 +37,7 @@ RATIOS = {
 OF_PEAK = {'small': 0.45, 'paper': 0.45}
 
 
-def ours(
+def entrant(
   config: str, runs: int, layout: str, overrides: Sequence[str]
 ) -> windows.Contestant:
   """Our training of so many runs, in a process of its own."""
@@ -61,13 +62,15 @@ def torch_best(config: str, runs: int, mode: str) -> windows.Contestant:
   return windows.Contestant(module, [payload] * cores, env)
 
 
-def scout(config: str, runs: int, modes: Sequence[str], seconds: float) -> dict:
+def scout(
+  config: str, runs: int, names: Sequence[str], seconds: float
+) -> dict[str, float | None]:
   """The rate of each mode of PyTorch, timed one after another.
 
   A mode that does not work has the rate None.
   """
   rates: dict[str, float | None] = {}
-  for mode in modes:
+  for mode in names:
     try:
       with torch_best(config, runs, mode) as contestant:
         contestant.rate(min(seconds, 1.0))
@@ -109,14 +112,14 @@ def rates_of(size: configs.Size, rate: float, facts: dict) -> dict:
 def race(args, overrides: Sequence[str]) -> dict:
   """Our rate, the peers' rates in alternating windows, and the ratios."""
   size = configs.size(args.config)
-  entrants = {'ours': ours(args.config, size.runs, args.layout, overrides)}
-  modes: dict[str, float | None] = {}
+  entrants = {'ours': entrant(args.config, size.runs, args.layout, overrides)}
+  tried: dict[str, float | None] = {}
   for name in args.against:
     if name == 'torch-eager':
       entrants[name] = torch_eager(args.config, size.runs)
     else:
-      modes = scout(args.config, size.runs, args.modes, args.seconds)
-      working = {m: r for m, r in modes.items() if r}
+      tried = scout(args.config, size.runs, args.modes, args.seconds)
+      working = {m: r for m, r in tried.items() if r}
       if not working:
         raise UserError('no mode of PyTorch works here, see above')
       best = max(working, key=working.get)
@@ -144,7 +147,7 @@ def race(args, overrides: Sequence[str]) -> dict:
       'run_steps_per_s': report.spread(rates[name])['median'],
       'ratio': ratio,
       'facts': facts[name][0],
-      **({'modes': modes} if name == 'torch-best' else {}),
+      **({'modes': tried} if name == 'torch-best' else {}),
     }
     made['targets'].append(
       report.target(
@@ -160,8 +163,8 @@ def by_runs(args, overrides: Sequence[str]) -> list[dict]:
   """Rate and memory at each number of runs, one process each."""
   out = []
   for runs in args.runs:
-    entrant = ours(args.config, runs, args.layout, overrides)
-    rates, facts = windows.race({'ours': entrant}, 3, args.seconds)
+    one = entrant(args.config, runs, args.layout, overrides)
+    rates, facts = windows.race({'ours': one}, 3, args.seconds)
     out.append(
       {
         'runs': runs,
@@ -199,7 +202,7 @@ def _arguments() -> tuple:
   add('--config', default='small', help='tiny, small or paper')
   add('--layout', default='auto', help='map, vmap or auto')
   add('--against', default='', help=','.join(PEERS))
-  add('--modes', default='', help='of torch-best; default: a list a config')
+  add('--modes', default='', help='of torch-best, see benchmarks.peers.modes')
   add('--measure', default=','.join(MEASURES), help='all by default')
   add('--runs', default='1,2,8,64', help='numbers of runs to time')
   add('--rounds', type=int, default=7, help='windows each, at least 5')
@@ -217,17 +220,17 @@ def _arguments() -> tuple:
       '--against needs PyTorch, an extra: '
       "pip install -c constraints.txt -e '.[bench]'"
     )
-  if 'torch-best' in args.against:
-    from benchmarks.peers import torch_best as peer
-
-    given = [m for m in args.modes.split(',') if m]
-    args.modes = given or peer.CANDIDATES[args.config]
+  # What is wrong with the config is said here, before any process starts.
+  ours.setup_of(args.config, 0, args.layout, overrides)
+  given = [m for m in args.modes.split(',') if m]
+  args.modes = given or modes.CANDIDATES[args.config]
+  for mode in args.modes:
+    modes.Mode.parse(mode)
   return args, overrides
 
 
 def main() -> dict:
   args, overrides = _arguments()
-  configs.size(args.config)
   made: dict = {'layout': args.layout, 'overrides': overrides, 'targets': []}
   with tempfile.TemporaryDirectory() as cache:
     # An empty folder of compiled programs, so that the first compile counts.

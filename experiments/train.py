@@ -4,8 +4,8 @@
     --config.optimizer.peak_lr=3e-4 --workdir=DIR
 
 does what `jaxsynth train` does. It exits with 0 when done, 2 on a mistake in
-config or flags (restarting would not help), and 75 when it was interrupted
-and has saved: restart the same command to continue.
+config or flags and 1 on a full disk (restarting would not help), and 75 when
+it was interrupted: restart the same command to continue.
 """
 
 import sys
@@ -15,7 +15,8 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from jaxsynth import launch, peers
-from jaxsynth.errors import UserError
+from jaxsynth.errors import UserError, disk_trouble
+from jaxsynth.stopping import EXIT_RESTART, Stopper
 
 _CONFIG = flags.DEFINE_string(
   'config', None, 'NAME[:PRESET] or a file; override with --config.PATH=VALUE'
@@ -85,7 +86,7 @@ def _train(overrides: list[str]) -> int:
     config = launch.load_config(
       _CONFIG.value, [*launch.seed_overrides(_SEEDS.value), *overrides]
     )
-    with launch.Stopper() as stopping:
+    with Stopper() as stopping:
       launch.join(
         peers.Cluster(
           _DISTRIBUTED.value,
@@ -94,6 +95,7 @@ def _train(overrides: list[str]) -> int:
           _PROCESS_COUNT.value,
         ),
         _CPU_DEVICES.value,
+        stopping,
       )
       launch.train(
         config,
@@ -109,7 +111,13 @@ def _train(overrides: list[str]) -> int:
     return launch.EXIT_USER
   except launch.Stopped as e:
     print(f'train: {launch.stopped_text(e)}', file=sys.stderr)
-    return launch.EXIT_RESTART
+    return EXIT_RESTART
+  except Exception as e:
+    trouble = disk_trouble(e)
+    if trouble is None:
+      raise
+    print(f'train: {launch.disk_text(trouble)}', file=sys.stderr)
+    return launch.EXIT_FAILED
   return 0
 
 

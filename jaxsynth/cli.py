@@ -6,7 +6,8 @@ import traceback
 from collections.abc import Sequence
 
 from jaxsynth import commands
-from jaxsynth.errors import UserError, unknown
+from jaxsynth.errors import UserError, disk_trouble, unknown
+from jaxsynth.stopping import EXIT_INTERRUPTED, EXIT_RESTART
 
 _PRESETS = 'smoke, quick, standard or paper'
 
@@ -57,8 +58,9 @@ def _parser() -> tuple[argparse.ArgumentParser, dict]:
     '  jaxsynth reproduce markov_mixture\n'
     '  jaxsynth reproduce markov_mixture --preset=standard --seeds=8\n'
     '  jaxsynth reproduce markov_mixture --config.train.steps=4000\n\n'
-    'exits 0 if no gated claim failed, 1 if one did, 2 on a mistake in the\n'
-    'command, 75 if it was interrupted: the same command then continues.',
+    'exits 0 if no gated claim failed, 1 if one did or a disk is full, 2 on a\n'
+    'mistake in the command, 75 if it was interrupted: the same command then\n'
+    'continues.',
   )
   p.add_argument('study', help='its name, see `jaxsynth list`')
   p.add_argument('--preset', default='quick', help=f'{_PRESETS} (quick)')
@@ -214,13 +216,20 @@ def main(argv: Sequence[str] | None = None) -> int:
   except UserError as e:
     print(f'jaxsynth: {e}', file=sys.stderr)
     return 2
+  except KeyboardInterrupt:
+    print('jaxsynth: interrupted', file=sys.stderr)
+    return EXIT_INTERRUPTED
   except Exception as e:
     from jaxsynth import launch
 
     if isinstance(e, launch.Stopped):
       print(f'jaxsynth: {launch.stopped_text(e)}', file=sys.stderr)
-      return launch.EXIT_RESTART
-    raise
+      return EXIT_RESTART
+    trouble = disk_trouble(e)
+    if trouble is None:
+      raise
+    print(f'jaxsynth: {launch.disk_text(trouble)}', file=sys.stderr)
+    return launch.EXIT_FAILED
 
 
 def entry() -> int:

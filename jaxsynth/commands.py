@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxsynth.errors import UserError
+from jaxsynth.stopping import Stopper
 
 
 def list_everything(args: argparse.Namespace) -> int:
@@ -49,7 +50,7 @@ def several(args: argparse.Namespace, argv: Sequence[str]) -> int:
   return spawn.run(command, args.processes)
 
 
-def _join(args: argparse.Namespace) -> bool:
+def _join(args: argparse.Namespace, stopping: Stopper) -> bool:
   """Joins the other processes, if there are any; whether this one is mute."""
   from jaxsynth import launch, peers
 
@@ -58,19 +59,20 @@ def _join(args: argparse.Namespace) -> bool:
       args.distributed, args.coordinator, args.process_id, args.process_count
     ),
     args.cpu_devices,
+    stopping,
   )
   return peers.index() > 0
 
 
 def reproduce(args: argparse.Namespace) -> int:
   """Runs a study to its verdict; 1 if a gated claim failed."""
-  from jaxsynth import launch
-  from jaxsynth.studies import reproduce as studies
-  from jaxsynth.studies import verdict
-
   workdir = Path(args.workdir or f'runs/{args.study}-{args.preset}')
-  with launch.Stopper() as stopping:
-    mute = _join(args)
+  with Stopper() as stopping:
+    from jaxsynth import launch
+    from jaxsynth.studies import reproduce as studies
+    from jaxsynth.studies import verdict
+
+    mute = _join(args, stopping)
     result = studies.reproduce(
       args.study,
       args.preset,
@@ -89,12 +91,12 @@ def reproduce(args: argparse.Namespace) -> int:
 
 def train(args: argparse.Namespace) -> int:
   """Trains a config."""
-  from jaxsynth import launch
+  with Stopper() as stopping:
+    from jaxsynth import launch
 
-  overrides = [*launch.seed_overrides(args.seeds), *args.overrides]
-  config = launch.load_config(args.config, overrides)
-  with launch.Stopper() as stopping:
-    mute = _join(args)
+    overrides = [*launch.seed_overrides(args.seeds), *args.overrides]
+    config = launch.load_config(args.config, overrides)
+    mute = _join(args, stopping)
     groups = launch.train(
       config,
       Path(args.workdir),

@@ -2,10 +2,14 @@
 
 `UserError` means: the input was wrong, nothing was written, and the message
 is one line that says what to type instead. The command line prints the line
-and exits with 2; anything else is a defect of ours and keeps its traceback.
+and exits with 2. A disk that takes no more is nobody's mistake: `disk_trouble`
+knows it, and the command line exits with 1. Anything else is a defect of ours
+and keeps its traceback.
 """
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
 
 
@@ -30,3 +34,27 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     return UserError(f'unknown {kind} {name!r}: did you mean {near[0]!r}?')
   listed = ', '.join(known) if known else 'none'
   return UserError(f'unknown {kind} {name!r}: choose from {listed}')
+
+
+_DISK = ('ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EFBIG', 'ESTALE')
+
+
+def disk_trouble(error: BaseException) -> str | None:
+  """Whether an error says that a disk is full, read-only or failing.
+
+  Args:
+    error: of Python, or of a library that only quotes the system's words.
+
+  Returns:
+    Those words, and the file where it is known; None for any other error.
+  """
+  known = {getattr(errno, name) for name in _DISK if hasattr(errno, name)}
+  number = getattr(error, 'errno', None)
+  if number in known:
+    named = getattr(error, 'filename', None)
+    return f'{named}: {os.strerror(number)}' if named else os.strerror(number)
+  if isinstance(error, OSError | ValueError | RuntimeError):
+    for words in map(os.strerror, known):
+      if words in str(error):
+        return words
+  return None

@@ -4,24 +4,25 @@ The command line (`jaxsynth ...`), the absl entry for pods and Colab
 (`python -m jaxsynth.experiments.train`) and a notebook all come through here.
 """
 
-import signal
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from types import FrameType
 
 from ml_collections import ConfigDict
 
 from jaxsynth import build, lookup, peers, stage
 from jaxsynth.config import override
 from jaxsynth.errors import UserError
+from jaxsynth.stopping import AGAIN, Stopper
 from jaxsynth.train import layout
 from jaxsynth.train.loop import Event, Stopped
 from jaxsynth.trajectory import paths
+from jaxsynth.trajectory.lock import Lock
 from jaxsynth.trajectory.trajectory import Trajectory
 
-# Exit codes: 2 a mistake of the user, do not restart; 75 (EX_TEMPFAIL) the
-# work was interrupted and saved, restart the same command.
-EXIT_FAILED, EXIT_USER, EXIT_RESTART = 1, 2, 75
+# Exit codes: 1 a claim failed, a disk is full; 2 a mistake of the user; after
+# neither would restarting help. See `stopping` for those that mean 'restart'.
+EXIT_FAILED, EXIT_USER = 1, 2
 
 PACKAGE = 'jaxsynth.configs'
 
@@ -71,35 +72,6 @@ def seed_overrides(seeds: str | None) -> list[str]:
     raise UserError(
       f'--seeds is a count (8), a list (0,5,9) or a range (0:8), got {seeds!r}'
     ) from None
-
-
-class Stopper:
-  """Turns SIGTERM and Ctrl-C into a request to save and stop.
-
-  The first signal is noted, and training stops between two calls; a second
-  Ctrl-C leaves at once. Use as a context, pass as `stopping`.
-  """
-
-  def __init__(self):
-    self._asked = False
-    self._before: dict[int, object] = {}
-
-  def __call__(self) -> bool:
-    return self._asked
-
-  def _note(self, number: int, frame: FrameType | None) -> None:
-    if self._asked and number == signal.SIGINT:
-      raise KeyboardInterrupt
-    self._asked = True
-
-  def __enter__(self) -> 'Stopper':
-    for number in (signal.SIGTERM, signal.SIGINT):
-      self._before[number] = signal.signal(number, self._note)
-    return self
-
-  def __exit__(self, *exc) -> None:
-    for number, handler in self._before.items():
-      signal.signal(number, handler)
 
 
 def tensorboard(folder: Path) -> Callable[[Event], None]:
@@ -153,7 +125,11 @@ def say_groups(groups: dict[str, build.Setup]) -> str:
   )
 
 
-def join(cluster: peers.Cluster, cpu_devices: int | None = None) -> None:
+def join(
+  cluster: peers.Cluster,
+  cpu_devices: int | None = None,
+  stopping: Stopper | None = None,
+) -> None:
   """Sets the devices of this process and joins the others, if there are any.
 
   To be called before anything touches a device.
@@ -161,6 +137,8 @@ def join(cluster: peers.Cluster, cpu_devices: int | None = None) -> None:
   Args:
     cluster: how to find the others.
     cpu_devices: CPU devices of this process; None takes one per core.
+    stopping: armed from here on if there are others, as no process of a team
+      leaves without telling them.
 
   Raises:
     UserError: the others cannot be found.
@@ -169,6 +147,24 @@ def join(cluster: peers.Cluster, cpu_devices: int | None = None) -> None:
     raise UserError(f'--cpu_devices is a count, got {cpu_devices}')
   layout.configure(cpu_devices)
   peers.start(cluster)
+  if stopping and peers.count() > 1:
+    stopping()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+  """Holds a lock file; of several processes, process 0 does.
+
+  Raises:
+    UserError: another command holds it; raised in every process.
+  """
+  held: list[Lock] = []
+  peers.first(lambda: held.append(Lock(path)))
+  try:
+    yield
+  finally:
+    for lock in held:
+      lock.close()
 
 
 def train(
@@ -178,7 +174,7 @@ def train(
   stage_name: str = 'train',
   parent: stage.Parent | None = None,
   tensorboard_log: bool = False,
-  stopping: Callable[[], bool] = lambda: False,
+  stopping: Stopper | None = None,
   allow: Sequence[str] = (),
   say: Callable[[str], None] = print,
   quiet: bool = False,
@@ -191,7 +187,7 @@ def train(
     stage_name: name of the stage.
     parent: where its runs start.
     tensorboard_log: write live curves to workdir/tensorboard.
-    stopping: asked between calls.
+    stopping: asked between calls; disarmed after each group.
     allow: what may have changed since ('layout', 'source_digest').
     say: takes one line.
     quiet: no progress bars.
@@ -202,30 +198,45 @@ def train(
   paths.local(workdir)
   layout.configure()
   groups = build.groups(config)
+  stopping = stopping or Stopper()
   say(f'{stage_name}: {say_groups(groups)}')
-  out = {}
-  for label, setup in groups.items():
+
+  def train_group(label: str, setup: build.Setup) -> Trajectory:
+    if peers.anywhere(
+      stopping.noted
+    ):  # during the last call of the group before
+      raise Stopped(0)
     folder = workdir / 'stages' / stage_name / label
     observers = []
     if tensorboard_log:
       observers.append(
         tensorboard(workdir / 'tensorboard' / stage_name / label)
       )
-    out[label] = stage.train(
-      setup,
-      folder,
-      parent=parent,
-      title=f'{stage_name} {label}'.strip(),
-      observers=observers,
-      stopping=stopping,
-      allow=tuple(allow),
-      quiet=quiet,
-    )
-  return out
+    try:
+      return stage.train(
+        setup,
+        folder,
+        parent=parent,
+        title=f'{stage_name} {label}'.strip(),
+        observers=observers,
+        stopping=stopping,
+        allow=tuple(allow),
+        quiet=quiet,
+      )
+    finally:
+      if peers.count() == 1:
+        stopping.disarm()
+
+  with locked(workdir / 'lock'):
+    return {label: train_group(label, s) for label, s in groups.items()}
 
 
 def stopped_text(error: Stopped) -> str:
+  return f'stopped after step {error.step}, everything is saved: {AGAIN}'
+
+
+def disk_text(trouble: str) -> str:
   return (
-    f'stopped after step {error.step}, everything is saved: run the same '
-    'command again to continue'
+    f'{trouble}; what was saved before is intact: once the disk takes '
+    'more, run the same command again to continue'
   )

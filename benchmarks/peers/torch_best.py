@@ -1,17 +1,7 @@
 """PyTorch at its best: the fastest way found to train several runs.
 
-One process a core with one thread each, the runs shared out between them. A
-mode is a kind and its options, joined by dashes:
-
-  eager      nn.Module and autograd as they are
-  compile    the same with loss and network compiled
-  full       loss, gradient, clipping and AdamW in one compiled graph
-  vmap       all runs of a process at once by torch.func.vmap
-  vmapc      the same, compiled
-
-  mbN        in sequences of N with gradients added up, for the cache
-  cpp        compiled code called from C++ rather than from Python
-  max        max-autotune
+One process a core with one thread each, the runs shared out between them, in
+one of the modes of `benchmarks.peers.modes`.
 
   python -m benchmarks.peers.torch_best \\
       '{"config": "small", "runs": 4, "mode": "compile-mb8"}'
@@ -19,9 +9,7 @@ mode is a kind and its options, joined by dashes:
 is one process of the contestant for `benchmarks.windows`.
 """
 
-import dataclasses
 import json
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -31,50 +19,12 @@ from torch.func import functional_call, grad_and_value, stack_module_state
 
 from benchmarks import configs, windows
 from benchmarks.peers import gpt
-
-# The modes tried for each config unless told otherwise. Which one is fastest
-# is found anew in every measurement, and all their figures are kept.
-CANDIDATES = {
-  'tiny': ('full-cpp-max', 'full-cpp', 'full', 'compile', 'eager', 'vmap'),
-  'small': ('compile-mb4', 'compile-mb8', 'full-mb8', 'eager-mb8', 'compile'),
-  'paper': ('eager-mb8', 'compile-mb8', 'eager-mb4', 'compile'),
-}
-KINDS = ('eager', 'compile', 'full', 'vmap', 'vmapc')
+from benchmarks.peers.modes import Mode
 
 
-@dataclasses.dataclass(frozen=True)
-class Mode:
-  """A way to train; see the module.
-
-  Attributes:
-    kind: one of KINDS.
-    part: sequences to a microbatch; 0 for the whole batch.
-    cpp: whether compiled code is called from C++.
-    max: whether kernels are chosen by timing them.
-  """
-
-  kind: str
-  part: int = 0
-  cpp: bool = False
-  max: bool = False
-
-  @classmethod
-  def parse(cls, text: str) -> 'Mode':
-    """Reads 'full-cpp-max' and the like.
-
-    Raises:
-      ValueError: it is no mode.
-    """
-    kind, *options = text.split('-')
-    known = r'mb[1-9]\d*|cpp|max'
-    if kind not in KINDS or not all(re.fullmatch(known, o) for o in options):
-      raise ValueError(f'{text!r} is no mode')
-    parts = [int(o[2:]) for o in options if o.startswith('mb')]
-    return cls(kind, *parts or [0], 'cpp' in options, 'max' in options)
-
-  def compiled(self, fn: Callable) -> Callable:
-    how = 'max-autotune-no-cudagraphs' if self.max else None
-    return torch.compile(fn, mode=how)
+def compiled(mode: Mode, fn: Callable) -> Callable:
+  how = 'max-autotune-no-cudagraphs' if mode.max else None
+  return torch.compile(fn, mode=how)
 
 
 class Separate:
@@ -87,7 +37,7 @@ class Separate:
       (m, gpt.adamw(m.parameters(), r)) for m, r in zip(models, rates)
     ]
     loss = lambda model, x: gpt.cross_entropy(model(x[:, :-1]), x)
-    self._loss = mode.compiled(loss) if mode.kind == 'compile' else loss
+    self._loss = compiled(mode, loss) if mode.kind == 'compile' else loss
 
   def step(self, batches) -> torch.Tensor:
     """One step of each run on its batch, batches [R, B, T + 1]."""
@@ -178,7 +128,7 @@ class Full:
       update(parameters, grads, first, second, lr, correct1, correct2)
       return loss
 
-    self._step = mode.compiled(step)
+    self._step = compiled(mode, step)
     self._states = [
       _State(_parameters(gpt.GPT(size)), torch.tensor(r)) for r in rates
     ]
@@ -200,7 +150,7 @@ class Ensemble:
     once = {n: stacked[n] for n in _parameters(models[0])}
     self._state = _State(once, torch.tensor(rates))
     grad = torch.func.vmap(_grad(mode, size, manual=True))
-    self._grad = mode.compiled(grad) if mode.kind == 'vmapc' else grad
+    self._grad = compiled(mode, grad) if mode.kind == 'vmapc' else grad
     self._update = _adamw(size, 1)
 
   @torch.no_grad()

@@ -10,8 +10,8 @@ not dropped: its interval is (last step, inf). A point estimate within the
 interval is linear in the value against log(1 + step), the axis on which
 snapshots are evenly spaced.
 
-Comparisons with a value that is not a number are false, so a diverged curve
-is censored from there on.
+A curve that diverged before it crossed is neither: nothing is known of what it
+would have done, and its numbers are NaN, which no gate passes.
 
 Source: onsets as intervals are interval censoring in the sense of Turnbull
 (1976), "The empirical distribution function with arbitrarily grouped,
@@ -42,9 +42,10 @@ def onset(curve: Array, steps: Array, level: Array) -> dict[str, Array]:
     after: first snapshot's step with curve >= level, []; inf if there is none.
     at: estimate within the interval, []; `after` if the first one is already
       there, inf if censored.
-    censored: no snapshot reaches the level, bool [].
+    censored: no snapshot reaches the level and all are finite, bool []; where
+      one is not, the others are NaN.
   """
-  there_K = curve >= level
+  there_K = (curve >= level) & jnp.isfinite(curve)
   return _interval(curve, steps, level, there_K.argmax(), ~there_K.any())
 
 
@@ -68,11 +69,11 @@ def rise(
     half: estimate of the half-rise step [].
     tenth, ninetieth: estimates of the steps at 10 % and 90 % [].
     width: ninetieth - tenth, steps []; inf if either end is censored.
-    censored: the half-rise is never reached, bool [].
+    censored: as in `onset`, of the half-rise, bool [].
   """
   way_K = (curve - low) / (high - low)
   index_K = jnp.arange(len(curve))
-  half_K = way_K >= 0.5
+  half_K = (way_K >= 0.5) & jnp.isfinite(way_K)
   half, never = half_K.argmax(), ~half_K.any()
   middle = _interval(way_K, steps, 0.5, half, never)
 
@@ -91,7 +92,7 @@ def rise(
     'tenth': start,
     'ninetieth': end,
     'width': width,
-    'censored': never,
+    'censored': middle['censored'],
   }
 
 
@@ -174,11 +175,15 @@ def _interval(
   time = time_K[left] + part * (time_K[index] - time_K[left])
   at = jnp.clip(jnp.expm1(time), steps[left], steps[index])
   before = jnp.where(index == 0, 0.0, steps[left])
+  lost = never & ~jnp.isfinite(curve).all()
+  pick = lambda known, late: jnp.where(
+    lost, jnp.nan, jnp.where(never, late, known)
+  )
   return {
-    'before': jnp.where(never, steps[-1], before),
-    'after': jnp.where(never, jnp.inf, steps[index]),
-    'at': jnp.where(never, jnp.inf, at),
-    'censored': never,
+    'before': pick(before, steps[-1]),
+    'after': pick(steps[index], jnp.inf),
+    'at': pick(at, jnp.inf),
+    'censored': never & ~lost,
   }
 
 

@@ -8,7 +8,7 @@ model at step 0, shuffled data, a random direction). Its gate asks
 
 With k of n seeds needed ('all': k = n), the measurement passes when at least
 k of its seeds do, and the null passes when at least the fraction k / n of its
-own numbers (NaN aside) do, so one null number stands for all seeds.
+own finite numbers do, so one null number stands for all seeds.
 
 A seed whose number is not finite fails. A censored number (an onset that did
 not come by step N) exceeds N: it passes '>' and '>=' when N reaches the
@@ -183,9 +183,10 @@ def _decide(
     return False, f'{count}, {need} needed{_missing(numbers)}'
   if null is None:
     return False, f'{count}, but the null was not measured'
-  known = sum(not math.isnan(v) for v in null.values)
+  rows = zip(null.values, null.censored)
+  known = sum(c or math.isfinite(v) for v, c in rows)
   if not known:
-    return False, f'{count}, but the null is NaN and excludes nothing'
+    return False, f'{count}, but the null is not finite and excludes nothing'
   if sum(_passes(gate, null)) * n >= need * known:
     return False, 'the null passes too'
   return True, f'{count}, the null does not{_missing(numbers)}'

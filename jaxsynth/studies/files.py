@@ -21,3 +21,10 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     os.replace(beside, path)
   finally:
     beside.unlink(missing_ok=True)
+
+
+def sweep(workdir: pathlib.Path) -> None:
+  """Removes what killed processes left beside the files of a workdir."""
+  for pattern in ('.*.tmp', 'results/.*.tmp', 'figures/.*.tmp'):
+    for path in workdir.glob(pattern):
+      path.unlink()

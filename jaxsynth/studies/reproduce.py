@@ -10,9 +10,11 @@ from ml_collections import ConfigDict
 
 from jaxsynth import build, config, launch, peers, source, stage
 from jaxsynth.errors import UserError
+from jaxsynth.stopping import Stopper
+from jaxsynth.studies import files, verdict
 from jaxsynth.studies import study as studies
-from jaxsynth.studies import verdict
 from jaxsynth.train import layout
+from jaxsynth.train.loop import Stopped
 from jaxsynth.trajectory import manifest, paths
 from jaxsynth.trajectory.trajectory import Trajectory
 from jaxsynth.trajectory.writer import differences
@@ -42,7 +44,7 @@ def reproduce(
   workdir: Path,
   overrides: Sequence[str] = (),
   *,
-  stopping: Callable[[], bool] = lambda: False,
+  stopping: Stopper | None = None,
   allow: Sequence[str] = (),
   say: Callable[[str], None] = print,
   quiet: bool = False,
@@ -89,6 +91,10 @@ def reproduce(
       raise UserError(
         f'stage {stage_name!r} of a study may have no static axes'
       )
+    if stopping and peers.anywhere(
+      stopping.noted
+    ):  # in its last call: measuring comes next
+      raise Stopped(stage_config.train.steps)
     return groups['']
 
   command = ['jaxsynth', 'reproduce', name, f'--preset={preset}']
@@ -109,4 +115,6 @@ def reproduce(
     facts=facts,
     say=say,
   )
-  return studies.run_study(name, bench)
+  with launch.locked(workdir / 'study.lock'):
+    peers.first(lambda: files.sweep(workdir))
+    return studies.run_study(name, bench)

@@ -282,10 +282,11 @@ def train(
   target, limit = writer.committed_stop(first), writer.next_start(first)
 
   def wants_state(call: Call) -> bool:
+    asked = stop()  # from now on a signal waits for what is under way
     if target is not None and call.stop != target:
       return False  # segments of a second try end where they did
     whole = limit is None or call.stop == target  # no hole is half filled
-    due = since + 1 >= checkpoint_calls or (whole and stop())
+    due = since + 1 >= checkpoint_calls or (whole and asked)
     return call.branch or call.stop == last or due
 
   for done in advance(engine, blocks, states, calls, wants_state, stop):

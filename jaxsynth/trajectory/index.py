@@ -6,12 +6,11 @@ kept as `indexes/DIGEST.json`, and each save's manifest names, as its
 noticed, and can be rebuilt from the copy the manifests name.
 """
 
-import fcntl
 from pathlib import Path
 from typing import Any
 
-from jaxsynth.errors import UserError
 from jaxsynth.trajectory import manifest, saves
+from jaxsynth.trajectory.lock import Lock
 
 _NAME, _COPIES = 'index.json', 'indexes'
 
@@ -117,11 +116,7 @@ def rebuild(folder: Path) -> str:
     UserError: another process is writing the trajectory.
     DamagedError: there is no copy to rebuild it from.
   """
-  with open(folder / 'lock', 'a+') as lock:
-    try:
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-      raise UserError(f'{folder} is being written: wait for it') from None
+  with Lock(folder / 'lock'):
     try:
       read(folder)
       return f'{path_of(folder)} is intact, nothing to rebuild'

@@ -161,7 +161,8 @@ class PartWriter:
     self._pending: deque[tuple[Future, int]] = deque()
     self._failed: BaseException | None = None
 
-  _submit, _save, wait = Writer._submit, Writer._save, Writer.wait
+  _submit, wait = Writer._submit, Writer.wait
+  _unless_failed = Writer._unless_failed
 
   def __enter__(self) -> 'PartWriter':
     return self

@@ -150,8 +150,20 @@ def set_aside(folder: Path, path: Path) -> Path | None:
   return target
 
 
+def _half(path: Path) -> Path:
+  """The manifest of a save while it is written, or the save is dropped."""
+  return path.with_name(f'{path.name}.json.part')
+
+
+def drop(path: Path) -> None:
+  """Deletes a full state that newer ones replace."""
+  os.replace(manifest.path_of(path), _half(path))
+  shutil.rmtree(path)
+  _half(path).unlink()
+
+
 def sweep(folder: Path) -> None:
-  """Removes what a killed process left half-written, nothing committed.
+  """Removes what a killed process left half-written or half-deleted.
 
   A save that lost its manifest, although a later one is there, was committed
   once: it is set aside.
@@ -160,12 +172,14 @@ def sweep(folder: Path) -> None:
     (folder / kind).mkdir(exist_ok=True)
   keep = [path for kind in KINDS for path in committed(folder / kind)]
   last = max((int(path.name) for path in keep), default=-1)
-  for kind in KINDS:
-    for path in list((folder / kind).iterdir()):
-      if path.is_dir() and path not in keep:
-        if path.name.isdigit() and int(path.name) < last:
-          set_aside(folder, path)
-        else:
-          shutil.rmtree(path)
-      elif path.name.endswith('.part'):
-        path.unlink()
+  found = [path for kind in KINDS for path in (folder / kind).iterdir()]
+  for path in found:
+    if path.is_dir() and path not in keep:
+      old = path.name.isdigit() and int(path.name) < last
+      if old and not _half(path).exists():
+        set_aside(folder, path)
+      else:
+        shutil.rmtree(path)
+  for name in ('', 'indexes', *KINDS):
+    for path in (folder / name).glob('*.part'):
+      path.unlink()

@@ -16,10 +16,17 @@ from pathlib import Path
 import jax
 import numpy as np
 import tensorstore as ts
+from absl import logging
 from orbax.checkpoint import v1 as ocp
 
 from jaxsynth.trajectory.lazy import Lazy, Part, Where, positions
 from jaxsynth.types import PyTree
+
+# A save that fails raises; what threads of Orbax say of it on top, in pages,
+# says nothing more.
+logging.get_absl_logger().addFilter(
+  lambda record: '_SignalingThread.run() raised' not in record.getMessage()
+)
 
 # Where Orbax puts arrays below the folder it is given.
 _ARRAYS = 'state'

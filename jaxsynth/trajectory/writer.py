@@ -12,9 +12,7 @@ over: its recomputation after a crash is compared with it. One that is damaged
 is set aside and written anew.
 """
 
-import fcntl
 import json
-import os
 import shutil
 from collections import deque
 from collections.abc import Mapping
@@ -25,7 +23,6 @@ from typing import Any
 import numpy as np
 
 from jaxsynth import progress
-from jaxsynth.errors import UserError
 from jaxsynth.trajectory import index as indexes
 from jaxsynth.trajectory import manifest, paths, saves, store
 from jaxsynth.trajectory.compare import (
@@ -33,6 +30,7 @@ from jaxsynth.trajectory.compare import (
   differences,
   differing_rows,
 )
+from jaxsynth.trajectory.lock import Lock
 from jaxsynth.trajectory.saves import committed
 from jaxsynth.types import PyTree
 
@@ -74,19 +72,14 @@ class Writer:
   ):
     self.folder = folder = paths.local(folder).absolute()
     index = json.loads(json.dumps(index))  # as it will be read back
+    self._lock = Lock(folder / 'lock')
     try:
-      folder.mkdir(parents=True, exist_ok=True)
-      self._lock = open(folder / 'lock', 'a+')  # noqa: SIM115
-    except OSError as e:
-      raise UserError(f'cannot write to {folder}: {e.strerror}') from None
-    self._take_lock()
-    if indexes.path_of(folder).exists() or saves.history(folder):
-      index = self._compare(index, allow)
-    else:
-      indexes.write(folder, index)
+      index = self._open(index, allow)
+    except BaseException:
+      self._lock.close()
+      raise
     self.run_ids = [run['run_id'] for run in index['runs']]
     self._identity = indexes.identity(index)
-    saves.sweep(folder)
     # What the saves that follow name: segments by where they end, the full
     # state at a step.
     self._segments = {
@@ -99,30 +92,20 @@ class Writer:
     self._pending: deque[tuple[Future, int]] = deque()
     self._failed: BaseException | None = None
 
-  def _take_lock(self) -> None:
-    try:
-      fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-      self._lock.seek(0)
-      holder = self._lock.read().strip() or 'another process'
-      self._lock.close()
-      raise UserError(
-        f'{self.folder} is being written by {holder}; wait for it or choose '
-        'another workdir'
-      ) from None
-    self._lock.truncate(0)
-    self._lock.write(f'process {os.getpid()}')
-    self._lock.flush()
+  def _open(self, new: dict, allow: tuple[str, ...]) -> dict[str, Any]:
+    """Writes the index, or compares it with the one on disk; tidies up."""
+    if indexes.path_of(self.folder).exists() or saves.history(self.folder):
+      new = self._compare(new, allow)
+    else:
+      indexes.write(self.folder, new)
+    saves.sweep(self.folder)
+    return new
 
   def _compare(self, new: dict, allow: tuple[str, ...]) -> dict[str, Any]:
     """The index on disk, if it is the new one but for what is allowed."""
-    try:
-      old = indexes.read(self.folder)
-      notes = old.pop('resumed_under', [])
-      allowed = allowed_differences(self.folder, old, new, allow)
-    except UserError:
-      self._lock.close()
-      raise
+    old = indexes.read(self.folder)
+    notes = old.pop('resumed_under', [])
+    allowed = allowed_differences(self.folder, old, new, allow)
     if allowed and allowed not in notes:
       notes = [*notes, allowed]
       indexes.write(self.folder, {**old, 'resumed_under': notes})
@@ -136,10 +119,10 @@ class Writer:
       self._pending.popleft()[0].result()
     if self._failed:
       raise self._failed
-    task = self._worker.submit(self._save, fn, *args, arrays)
+    task = self._worker.submit(self._unless_failed, fn, *args, arrays)
     self._pending.append((task, size))
 
-  def _save(self, fn, *args) -> None:
+  def _unless_failed(self, fn, *args) -> None:
     """Runs a save unless one before it failed: what follows would lie."""
     if self._failed:
       return
@@ -249,8 +232,23 @@ class Writer:
         return old
     if aside := saves.set_aside(self.folder, folder):
       progress.note(f'{folder} was damaged: set aside as {aside}, rewritten')
-    self._place(folder, arrays)
-    return manifest.commit(folder, arrays, {**labels, **links})
+    return self._write(folder, arrays, {**labels, **links})
+
+  def _write(self, folder: Path, arrays: dict, labels: dict) -> dict[str, Any]:
+    """One save and its manifest, or an error and nothing half-written."""
+    probe = folder.with_name(f'{folder.name}.part')
+    probe.touch()  # Orbax takes minutes to give up on a read-only disk
+    probe.unlink()
+    try:
+      self._place(folder, arrays)
+      return manifest.commit(folder, arrays, labels)
+    except Exception:
+      for half in folder.parent.glob(f'{folder.name}*'):
+        if half.is_dir():
+          shutil.rmtree(half, ignore_errors=True)
+        else:
+          half.unlink()
+      raise
 
   def checkpoint(self, step: int, state: PyTree, keep: bool) -> None:
     """Saves the full state [R, ...] in the background.
@@ -270,8 +268,7 @@ class Writer:
     body = self._commit(folder, labels, links, arrays)
     self._states = {step: manifest.state_digest(body)}
     for old in committed(self.folder / 'checkpoints')[:-KEEP_CHECKPOINTS]:
-      manifest.path_of(old).unlink()
-      shutil.rmtree(old)
+      saves.drop(old)
 
   def _place(self, folder: Path, arrays: dict) -> None:
     store.save(folder, arrays)

@@ -52,11 +52,15 @@ def test_what_is_there_at_the_first_snapshot_came_after_step_zero():
   assert out == {'before': 0.0, 'after': 10, 'at': 10.0, 'censored': False}
 
 
-def test_a_curve_that_diverges_first_is_censored():
-  curve = np.where(np.arange(NUM) < 6, 0.0, np.nan)
-  out = floats(onset(curve, STEPS, 1.0))
-  assert out['censored']
-  assert out['after'] == np.inf
+@pytest.mark.parametrize('end', [np.nan, np.inf, -np.inf])
+def test_a_curve_that_diverges_first_is_not_censored_but_unknown(end):
+  """Censored, it would pass a gate on an onset that comes late."""
+  curve = np.where(np.arange(NUM) < 6, 0.0, end)
+  for out in (onset(curve, STEPS, 1.0), rise(curve, STEPS, 0.0, 2.0)):
+    assert not out.pop('censored')
+    assert np.isnan([float(x) for x in out.values()][:3]).all()
+  crossed = np.where(np.arange(NUM) < 6, np.arange(NUM), end)
+  assert float(onset(crossed, STEPS, 3.5)['after']) == STEPS[4]
 
 
 @pytest.mark.parametrize('sign', [1.0, -1.0])

@@ -26,7 +26,7 @@ def test_work_is_counted_in_run_steps(trainer):
   blocks = 4 // len(jax.devices())
   calls = trainer.begun // blocks - 1  # one to learn how long they take
   assert done == calls * trainer.steps * 4
-  assert trainer.steps == 100
+  assert trainer.steps == 128
 
 
 def test_windows_go_on_where_the_last_one_ended(trainer):
@@ -37,7 +37,7 @@ def test_windows_go_on_where_the_last_one_ended(trainer):
   trainer.calls(2)
   trainer.calls(1)
   starts = [int(cuts.bounds[0]) for cuts in seen[::2]]
-  assert starts == [0, 100, 200]
+  assert starts == [0, 128, 256]
   assert all((cuts.snapshot_slots == -1).all() for cuts in seen)
 
 

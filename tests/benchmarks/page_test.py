@@ -53,6 +53,14 @@ def test_page_shows_the_records(folder):
   assert cold.endswith('| 13 | ≤ 10.0 | **no** |')
 
 
+def test_targets_met_or_missed_among_others_are_noisy(folder, monkeypatch):
+  monkeypatch.setattr(report, '_before', [0.4])
+  made = report.record('throughput', 'small', '2 cpu', **RACE)
+  (folder / 'throughput-small.json').write_text(json.dumps(made))
+  rows = [x for x in page.render(folder).splitlines() if 'of the peak' in x]
+  assert [row.endswith('| yes (noisy) |') for row in rows] == [False, True]
+
+
 def test_page_is_written_from_nothing_else(folder):
   first = page.write(folder).read_text(encoding='utf-8')
   assert first == page.render(folder)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import configs, ours
+from benchmarks.peers.modes import Mode
 from jaxsynth import rng
 from jaxsynth.optim.optimizers import Optimizer
 from jaxsynth.train import sweep
@@ -71,10 +72,16 @@ def our_gradient(name: str):
   """(size, parameters, sequences, loss, gradient) of a config on one batch."""
   size, setup = configs.size(name), ours.setup_of(name)
   run = sweep.one(setup.sweep.runs()[0])
-  params = setup.model.init(rng.stream(run.seeds, 'init'), setup.task.spec)
+  init = jax.jit(lambda key: setup.model.init(key, setup.task.spec))
+  params = init(rng.stream(run.seeds, 'init'))
   params = jax.tree.map(lambda x: x * 3 if x.ndim == 2 else x, params)
-  chains = setup.task.init(rng.stream(run.seeds, 'task'))
-  batch = setup.task.sample(chains, rng.stream(run.seeds, 'data'), 0, 4)
+
+  @jax.jit
+  def draw(seeds):
+    chains = setup.task.init(rng.stream(seeds, 'task'))
+    return setup.task.sample(chains, rng.stream(seeds, 'data'), 0, 4)
+
+  batch = draw(run.seeds)
 
   def loss(params):
     fast = lambda p, x, key=None: setup.model.apply(p, x, fast=True)
@@ -114,7 +121,7 @@ def test_loss_and_gradient_are_ours(name):
 def trained(mode: str, steps: int = 3) -> list[np.ndarray]:
   """Parameters of two runs after some steps in a mode, from equal starts."""
   torch.manual_seed(1)
-  together = torch_best.make(torch_best.Mode.parse(mode), SMALL, [1e-3, 2e-3])
+  together = torch_best.make(Mode.parse(mode), SMALL, [1e-3, 2e-3])
   torch.manual_seed(2)
   shape = (SMALL.runs, SMALL.batch, SMALL.length + 1)
   for _ in range(steps):
@@ -187,14 +194,3 @@ def test_chains_are_sampled_from_their_rows():
   rows = torch.diff(inner, prepend=torch.zeros(k, 1), append=torch.ones(k, 1))
   found = counts / counts.sum(1, keepdim=True)
   assert (found - rows).abs().max() < 0.01
-
-
-def test_modes_are_read():
-  parse = torch_best.Mode.parse
-  assert parse('full-cpp-max') == torch_best.Mode('full', 0, True, True)
-  assert parse('eager-mb8') == torch_best.Mode('eager', 8)
-  for bad in ('fulll', 'full-mb', 'eager-fast'):
-    with pytest.raises(ValueError, match='no mode'):
-      parse(bad)
-  for modes in torch_best.CANDIDATES.values():
-    assert all(parse(m) for m in modes)

@@ -38,3 +38,10 @@ def test_tables_are_markdown():
     '| 1,234 | yes |',
     '| 0.0123 | - |',
   ]
+
+
+def test_busy_tells_what_others_use(monkeypatch):
+  """Of 200 ticks of all cores, 150 went by idle or waiting for a disk."""
+  reads = iter(['cpu 10 0 10 100 50 0 0 0 7', 'cpu 50 0 20 200 100 0 0 0 7'])
+  monkeypatch.setattr(report.Path, 'read_text', lambda self: next(reads))
+  assert report.busy(0.0) == pytest.approx(0.25)
