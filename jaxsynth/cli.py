@@ -5,7 +5,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from jaxsynth import commands
+from jaxsynth import commands, commands_grow
 from jaxsynth.errors import UserError, disk_trouble, unknown
 from jaxsynth.stopping import EXIT_INTERRUPTED, EXIT_RESTART
 
@@ -21,6 +21,10 @@ whole history, and reproduce published findings about how networks learn.
   jaxsynth train --config=markov_mixture:quick --workdir=runs/mine
   jaxsynth analyze runs/mine --analysis=attention.model_scores
   jaxsynth check runs/mine                         is every byte what it was?
+  jaxsynth zoom runs/mine --run=3 --steps=400:500  look closer
+  jaxsynth extend runs/mine --steps=20000          train for longer
+  jaxsynth add-seeds runs/mine --seeds=8:16        train more runs
+  jaxsynth export runs/mine --to=zarr --output=mine.zarr
 """
 
 
@@ -133,6 +137,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict]:
   )
   p.add_argument('--json', action='store_true', help='for a program to read')
   p.add_argument('--quiet', action='store_true', help='no progress bars')
+  commands_grow.add(command)
   return top, parsers.choices
 
 
@@ -198,6 +203,7 @@ _COMMANDS = {
   'analyze': commands.analyze,
   'report': commands.report,
   'check': commands.check,
+  **commands_grow.COMMANDS,
 }
 
 

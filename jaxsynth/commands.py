@@ -141,9 +141,10 @@ def analyze(args: argparse.Namespace) -> int:
   """Maps an analysis over trajectories."""
   from jaxsynth import catalogue
   from jaxsynth.train import layout
+  from jaxsynth.trajectory import shards
 
   fn = catalogue.analysis(args.analysis, args.arguments)
-  folders = catalogue.trajectories(Path(args.workdir))
+  folders = shards.standing(Path(args.workdir))
   layout.configure()
   from jaxsynth import stage
 

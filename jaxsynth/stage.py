@@ -20,9 +20,30 @@ from jaxsynth.errors import UserError
 from jaxsynth.train import keeping, loop, sweep
 from jaxsynth.train import layout as layouts
 from jaxsynth.train.program import Program
-from jaxsynth.trajectory import manifest, parts, plan, store
+from jaxsynth.trajectory import index as indexes
+from jaxsynth.trajectory import manifest, parts, plan, shards, states, store
 from jaxsynth.trajectory.trajectory import Trajectory
 from jaxsynth.types import PyTree, Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+  """Another training this one retraces, see `jaxsynth.grow`.
+
+  Attributes:
+    runs: which of its runs are trained.
+    start: updates done before the first step this one has; 0 for all.
+    state: the step to train from and the full states [R, ...] there; None
+      initialises at step 0.
+    record: what the index says of where all this comes from.
+    copied: saves of the other training that are taken over as they are.
+  """
+
+  runs: Sequence[sweep.RunSpec]
+  start: int
+  state: tuple[int, PyTree] | None
+  record: dict[str, Any]
+  copied: Sequence[Path] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +82,7 @@ def bytes_of(tree: PyTree) -> int:
 
 
 def schedule_of(
-  setup: build.Setup, program: Program, parent: PyTree = None
+  setup: build.Setup, program: Program, parent: PyTree = None, first: int = 0
 ) -> plan.Schedule:
   """The calls of a training, sized by its plan and one run's snapshot."""
   state = abstract_state(program, setup.sweep.runs()[0], parent)
@@ -75,6 +96,7 @@ def schedule_of(
     call_snapshots=plan.snapshots_per_call(
       bytes_of(jax.eval_shape(program.keep, state))
     ),
+    first=first,
   )
 
 
@@ -83,7 +105,7 @@ def layout_of(setup: build.Setup) -> layouts.Layout:
   return layouts.choose(o.mode, o.block, setup.microbatches)
 
 
-def _match(parent: Parent, specs: list[sweep.RunSpec]) -> list[int]:
+def match(parent: Parent, specs: list[sweep.RunSpec]) -> list[int]:
   """The parent's run of each run of this stage, by its position on disk."""
   rows, known = parent.trajectory.run_index, parent.trajectory.index['runs']
   if parent.runs is not None:
@@ -123,17 +145,12 @@ def _parent_states(
   """Full states the runs `own` (all) start from, and what the index says."""
   if parent is None:
     return None, None
-  rows = _match(parent, specs)
-  folder = parent.trajectory.branch(parent.step)
-  faults = peers.first(lambda: manifest.faults(folder))
-  if faults:
-    raise manifest.DamagedError('; '.join(faults))
-  names = list(manifest.read(folder)['arrays'])
-  leaves = store.load(folder, names, [rows[i] for i in own or range(len(rows))])
-  tree = store.unflatten(leaves)
+  rows = match(parent, specs)
+  wanted = [rows[i] for i in own or range(len(rows))]
+  tree = states.load(parent.trajectory, parent.step, wanted, ('branches',))
   record = {
     'trajectory': os.path.relpath(parent.trajectory.folder, child),
-    'config_hash': parent.trajectory.index['config_hash'],
+    'config_hash': indexes.first_hash(parent.trajectory.index),
     'step': parent.step,
     'run_ids': [parent.trajectory.index['runs'][i]['run_id'] for i in rows],
   }
@@ -153,6 +170,7 @@ def index_of(
   parent: dict | None,
   program: Program | None = None,
   parent_state: PyTree = None,
+  origin: Origin | None = None,
 ) -> dict[str, Any]:
   """What a trajectory says of itself.
 
@@ -162,12 +180,16 @@ def index_of(
     parent: what the index says of it.
     program: if it is not the ordinary one.
     parent_state: of one run.
+    origin: what is retraced.
   """
   record = layout.record()
   whole = program or setup.program()
   state = abstract_state(whole, setup.sweep.runs()[0], parent_state)
   kept = store.flatten(jax.eval_shape(whole.keep, state))
+  specs = origin.runs if origin else setup.sweep.runs()
+  cut = {'start': origin.start, 'origin': origin.record} if origin else {}
   return {
+    **cut,
     'format': manifest.FORMAT,
     'config': setup.config,
     'config_hash': setup.config_hash,
@@ -181,7 +203,7 @@ def index_of(
     'steps': setup.train.steps,
     'runs': [
       {'run_id': s.id, 'seeds': dict(s.seeds), 'hparams': dict(s.hparams)}
-      for s in setup.sweep.runs()
+      for s in specs
     ],
   }
 
@@ -207,6 +229,7 @@ def train(
   *,
   program: Program | None = None,
   parent: Parent | None = None,
+  origin: Origin | None = None,
   title: str = 'train',
   observers: Sequence[Callable[[loop.Event], None]] = (),
   stopping: Callable[[], bool] = lambda: False,
@@ -221,6 +244,7 @@ def train(
       refused, one that holds this training is continued.
     program: what is trained; the setup's ordinary training by default.
     parent: where the runs start.
+    origin: what this training retraces, see `jaxsynth.grow`.
     title: what the progress bar says.
     observers: told after each call.
     stopping: asked between calls; see `loop.train`.
@@ -238,15 +262,20 @@ def train(
       'train each of build.groups(config)'
     )
   own, program = program, program_of(setup, program)
-  specs = setup.sweep.runs()
+  specs = list(origin.runs) if origin else setup.sweep.runs()
   layout = layout_of(setup)
-  states = layout.states(len(specs))
-  starts, record = _parent_states(parent, specs, folder, states)
-  one_parent = jax.tree.map(lambda x: x[0], starts)
+  needed = layout.states(len(specs))
+  parents, record = _parent_states(parent, specs, folder, needed)
+  one_parent = jax.tree.map(lambda x: x[0], parents)
   keeping.check_storable(program, sweep.one(specs[0]), one_parent)
-  index = index_of(setup, layout, record, own, one_parent)
+  index = index_of(setup, layout, record, own, one_parent, origin)
+  first = origin.start if origin else 0
   held, allow = layout.held(len(specs)), (*allow, 'spread')
-  with parts.open_writer(folder, index, allow, held, states) as out:
+  if origin and peers.count() > 1:
+    raise UserError('one process alone zooms, extends and adds seeds')
+  with parts.open_writer(folder, index, allow, held, needed) as out:
+    if origin:
+      out.begin(origin.copied, origin.state)
     if not out.finished(setup.train.steps):
       with progress.bar(title, setup.train.steps, quiet) as update:
 
@@ -258,22 +287,23 @@ def train(
         loop.train(
           program,
           specs,
-          schedule_of(setup, program, one_parent),
+          schedule_of(setup, program, one_parent, first),
           layout,
           out,
           shared=setup.sweep.shares(program.constant_streams),
-          parents=starts,
+          parents=parents,
           checkpoint_calls=setup.train.checkpoint_calls,
           observe=observe,
           stopping=stopping,
         )
-  return open_trajectory(folder, setup, program)
+  return open_trajectory(folder, setup, program, added=False)
 
 
 def open_trajectory(
   folder: Path | str,
   setup: build.Setup | None = None,
   program: Program | None = None,
+  added: bool = True,
   damaged: str = 'raise',
 ) -> Trajectory:
   """Opens a trajectory with what `map` needs of its config.
@@ -282,10 +312,12 @@ def open_trajectory(
     folder: as given to `train`.
     setup: of the training; rebuilt from the index by default.
     program: of the training, if not the ordinary one.
+    added: with the runs that `jaxsynth add-seeds` added since.
     damaged: 'raise', or 'skip' to leave out damaged segments; see
       `Trajectory`.
   """
-  bare = Trajectory(Path(folder), damaged=damaged)
+  opened = shards.opened if added else Trajectory
+  bare = opened(Path(folder), damaged=damaged)
   setup = setup or build.build(bare.index['config'])
   program = program or setup.program()
   return bare.view(apply=setup.model.apply, constants=program.constants)

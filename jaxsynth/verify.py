@@ -22,7 +22,7 @@ from jaxsynth.train.supervised import section
 from jaxsynth.train.sweep import RunSpec
 from jaxsynth.trajectory import check as checking
 from jaxsynth.trajectory import index as indexes
-from jaxsynth.trajectory import manifest, store
+from jaxsynth.trajectory import manifest, shards, store
 from jaxsynth.trajectory.check import Result
 from jaxsynth.trajectory.compare import differences
 from jaxsynth.trajectory.contents import same_bits
@@ -51,13 +51,23 @@ def check(folder: Path, quiet: bool = True) -> Result:
       f'{folder}: step 0 not recomputed: its config cannot be built here: {e}'
     )
     return result
+  origin = index.get('origin') or {}
+  zoomed = origin.get('kind') == 'zoom'
   ids = [spec.id for spec in setup.sweep.runs()]
-  if ids != [run['run_id'] for run in index['runs']]:
+  if (origin['run_ids'] if zoomed else ids) != [
+    run['run_id'] for run in index['runs']
+  ]:
+    whose = 'origin' if zoomed else 'config'
     result.fault(
-      indexes.path_of(folder), 'its runs are not those of its config'
+      indexes.path_of(folder), f'its runs are not those of its {whose}'
     )
   _standing_still(result, setup)
-  if not result.first:
+  if index.get('start', 0):
+    result.notes.append(
+      f'{folder}: begins at step {index["start"]}, with a state of '
+      f'{origin.get("trajectory")} that is not compared'
+    )
+  elif not result.first:
     result.notes.append(f'{folder}: step 0 was not kept, not recomputed')
   elif index['parent']:
     _compare_parent(result, folder / index['parent']['trajectory'])
@@ -145,34 +155,44 @@ def _initial(
 
 
 def _compare_parent(result: Result, parent: Path) -> None:
-  """Step 0 of a stage against the state of the parent it started from."""
+  """Step 0 of a stage against the states of the parent it started from.
+
+  Its runs may lie in shards that were added to the parent.
+  """
   folder, record = result.folder, result.index['parent']
-  branch = parent / 'branches' / f'{record["step"]:010d}'
+  places: dict[str, tuple[Path, int]] = {}
   try:
-    index = indexes.read(parent)
-    if faults := manifest.faults(branch):
-      raise manifest.DamagedError(faults[0])
+    begun = indexes.first_hash(indexes.read(parent))
+    for shard in [parent, *shards.added(parent)]:
+      for row, run in enumerate(indexes.read(shard)['runs']):
+        branch = shard / 'branches' / f'{record["step"]:010d}'
+        places[run['run_id']] = branch, row
+    wanted = [
+      places[run_id] for run_id in record['run_ids'] if run_id in places
+    ]
+    branches = dict.fromkeys(branch for branch, _ in wanted)
+    for branch in branches:
+      if faults := manifest.faults(branch):
+        raise manifest.DamagedError(faults[0])
   except manifest.DamagedError as e:
     result.notes.append(f'{folder}: step 0 not compared with its parent: {e}')
     return
-  ids = [run['run_id'] for run in index['runs']]
-  if index['config_hash'] != record['config_hash'] or not set(
-    record['run_ids']
-  ) <= set(ids):
+  if begun != record['config_hash'] or len(wanted) != len(record['run_ids']):
     result.fault(folder, f'its parent {parent} is another training now')
     return
-  rows = [ids.index(run_id) for run_id in record['run_ids']]
-  stated = manifest.read(branch)['arrays']
+  stated = manifest.read(wanted[0][0])['arrays']
   names = {n: checking.name_in(stated, n) for n in result.first}
   if None in names.values():
     result.notes.append(
       f'{folder}: step 0 not compared with its parent: other names of leaves'
     )
     return
-  arrays = store.load(branch, list(names.values()))
+  arrays = {b: store.load(b, list(names.values())) for b in branches}
   kept = {
-    n: arrays[own][rows].astype(result.first[n].dtype)
+    n: np.stack([arrays[b][own][row] for b, row in wanted]).astype(
+      result.first[n].dtype
+    )
     for n, own in names.items()
   }
-  what = f'is not the state of its parent {branch}'
-  _compare(result, kept, slice(len(rows)), what)
+  what = f'is not the state of its parent {parent} at step {record["step"]}'
+  _compare(result, kept, slice(len(wanted)), what)

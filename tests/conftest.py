@@ -283,6 +283,7 @@ def lab():
     schedule=schedule,
     index=index,
     go=go,
+    memo=_memo,
     contents=contents,
     differing=differing,
   )

@@ -88,7 +88,8 @@ def check(folder: Path, quiet: bool = True) -> Result:
   segments, *others = (saves.named(folder / kind) for kind in saves.KINDS)
   fulls = sorted(itertools.chain(*others), key=lambda p: int(p.name))
   newest = max((int(p.name) for p in [*segments, *fulls]), default=0)
-  history, states = History(_marks(fulls)), []
+  start = result.index.get('start', 0)
+  history, states = History(_marks(fulls), start), []
   with progress.bar('check', len(segments) + len(fulls), quiet) as update:
     for done, path in enumerate([*segments, *fulls]):
       save, faults, warnings = contents.read(path, int(path.name) < newest)
@@ -164,8 +165,16 @@ def _identity(result: Result, save: Save) -> None:
     ids = [run['run_id'] for run in result.index['runs']]
     if save.body['run_ids'] != ids:
       result.fault(save.path, 'labelled with other runs than the index')
-    if result.versions and save.body.get('index') not in result.versions:
+    accepted = result.versions | _copied_under(result.index, save)
+    if result.versions and save.body.get('index') not in accepted:
       result.fault(save.path, 'written under another index')
+
+
+def _copied_under(index: dict[str, Any], save: Save) -> set[str]:
+  """The indexes that a save may name if a fork copied it from its source."""
+  origin = index.get('origin') or {}
+  before = int(save.path.name) < origin.get('step', 0)
+  return set(origin.get('indexes', ())) if before else set()
 
 
 def _full(result: Result, history: History, save: Save) -> None:
@@ -210,12 +219,17 @@ def name_in(arrays: dict, name: str) -> str | None:
   return None
 
 
+def _zoom(index: dict[str, Any]) -> bool:
+  return (index.get('origin') or {}).get('kind') == 'zoom'
+
+
 def _plans(result: Result, history: History, states: list[Save]) -> None:
   """Steps that are repeated, out of order, missing or never planned."""
   if 'config' not in result.index:
     result.notes.append(f'{result.folder}: no config, plans not compared')
     return
-  train, last = result.index['config']['train'], result.index['steps']
+  index, start = result.index, result.index.get('start', 0)
+  train, last = index['config']['train'], index['steps']
   held = {**history.steps, 'branches': sorted(
     s.body['step'] for s in states if s.path.parent.name == 'branches'
   )}  # fmt: skip
@@ -225,9 +239,11 @@ def _plans(result: Result, history: History, states: list[Save]) -> None:
     if history.reached is None:
       continue
     planned = set(plan.steps_of(train.get(kind, ()), last).tolist())
+    planned = {s for s in planned if s >= start}
     due = {s for s in planned if s <= history.reached}
     if kind == 'branches':
-      planned |= {last}
+      begun = _zoom(index) and (start or start in steps)
+      planned |= {start, last} if begun else {last}
       # The newest is written after the segments that lead to it.
       due = {s for s in planned if s < history.reached or s == last} & {
         s for s in planned if s <= history.reached

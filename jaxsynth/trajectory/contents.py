@@ -134,7 +134,9 @@ def _labels(path: Path, body: dict) -> list[Fault]:
     elif segment and shape[1] != rows:
       out.append(fault(f'holds {shape[1]} rows for {rows} steps', name))
   if segment:
-    first = body['start'] + (body['start'] > 0)
+    # The first segment may hold what is of the step where it begins.
+    later = body['start'] and body.get('previous', '') is not None
+    first = body['start'] + bool(later)
     for kind in ('snapshot_steps', 'eval_steps'):
       wrong = [s for s in body[kind] if not first <= s <= body['stop']]
       if wrong:
@@ -156,6 +158,7 @@ def same_bits(one: np.ndarray, two: np.ndarray) -> np.ndarray:
 def strays(folder: Path) -> tuple[list[Fault], list[str]]:
   """Files that are no part of a trajectory: faults among the saves."""
   known = {'index.json', 'indexes', 'lock', 'damaged', *saves.KINDS}
+  known |= {'shards', 'proof.json'}  # each shard is a trajectory of its own
   faults, warnings = [], []
   for path in sorted(folder.iterdir()):
     if path.name not in known:

@@ -13,6 +13,7 @@ class History:
 
   Args:
     marks: the full states and digests of their values, by step.
+    start: where the first segment should start: 0 unless it is a zoom.
 
   Attributes:
     faults: what does not fit.
@@ -25,11 +26,11 @@ class History:
     first: the snapshots at step 0.
   """
 
-  def __init__(self, marks: dict[int, list[tuple[Path, str]]]):
+  def __init__(self, marks: dict[int, list[tuple[Path, str]]], start: int = 0):
     self._marks = marks
     self.faults: list[Fault] = []
     self.count = 0
-    self.reached: int | None = 0
+    self.reached: int | None = start
     self.head = ''
     self.steps: dict[str, list[int]] = {'snapshots': [], 'evals': []}
     self.ends: dict[int, str] = {}

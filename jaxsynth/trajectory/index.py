@@ -1,9 +1,12 @@
 """The index of a trajectory: what it is, signed, and kept twice.
 
-`index.json` holds the index with its own digest. Every version of it is also
-kept as `indexes/DIGEST.json`, and each save's manifest names, as its
-`index`, the identity of the index it was written under. So a damaged index is
-noticed, and can be rebuilt from the copy the manifests name.
+`index.json` is written here and nowhere else, with its own digest. Every
+version of it is also kept as `indexes/DIGEST.json`, and each save's manifest
+names, as its `index`, the identity of the index it was written under. So a
+damaged index is noticed, and can be rebuilt from the copy the manifests name.
+
+Most of an index says what is trained, and is compared whenever a process
+continues; the entries of HISTORY say what happened since and are carried along.
 """
 
 from pathlib import Path
@@ -13,16 +16,32 @@ from jaxsynth.trajectory import manifest, saves
 from jaxsynth.trajectory.lock import Lock
 
 _NAME, _COPIES = 'index.json', 'indexes'
+# Notes of what was done later, not part of what is compared.
+HISTORY = ('resumed_under', 'extensions')
 
 
 def path_of(folder: Path) -> Path:
   return folder / _NAME
 
 
+def split(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+  """(what is compared, the notes of HISTORY) of an index."""
+  notes = {k: v for k, v in body.items() if k in HISTORY}
+  return {k: v for k, v in body.items() if k not in HISTORY}, notes
+
+
 def identity(body: dict[str, Any]) -> str:
-  """A digest of what the index says, without the notes of resumptions."""
-  lasting = {k: v for k, v in body.items() if k != 'resumed_under'}
-  return manifest.digest(manifest.canonical(lasting))
+  """A digest of what the index says, without the notes of HISTORY."""
+  return manifest.digest(manifest.canonical(split(body)[0]))
+
+
+def first_hash(body: dict[str, Any]) -> str | None:
+  """The hash of the config as it was before any extension.
+
+  Children, zooms and forks know a training by it.
+  """
+  extensions = body.get('extensions')
+  return (extensions[0] if extensions else body).get('config_hash')
 
 
 def write(folder: Path, body: dict[str, Any]) -> None:
@@ -103,7 +122,7 @@ def from_copy(folder: Path) -> dict[str, Any]:
     raise manifest.DamagedError(
       f'{folder}: no copy in {_COPIES}/ is the index that its saves name'
     )
-  return max(found, key=lambda body: len(body.get('resumed_under', [])))
+  return max(found, key=lambda body: sum(map(len, split(body)[1].values())))
 
 
 def rebuild(folder: Path) -> str:

@@ -76,7 +76,7 @@ class Leaf:
 
   def _where(self, index) -> tuple[list, list]:
     """Indices of runs and rows on disk, and of the axes after them."""
-    index = _expand(index, len(self.shape))
+    index = expand(index, len(self.shape))
     lead = [_pick(v, i) for v, i in zip((self._runs, self._rows), index)]
     return lead, index[2:]
 
@@ -125,7 +125,7 @@ def read_all(leaves: Mapping[str, Leaf], index) -> dict[str, np.ndarray]:
   return {name: running.pop(name)() for name in list(running)}
 
 
-def _expand(index, ndim: int) -> list:
+def expand(index, ndim: int) -> list:
   """One index per axis, with the axes that were left out."""
   index = list(index) if isinstance(index, tuple) else [index]
   dots = [i for i, part in enumerate(index) if part is Ellipsis]

@@ -121,7 +121,7 @@ class Schedule:
   """All calls of a training, and the static sizes they share.
 
   Attributes:
-    calls: in order, covering [0, last].
+    calls: in order, covering [first, last].
     max_steps: rows of the scalar buffer, C.
     max_snapshots: rows of the snapshot buffer.
     max_evals: rows of the evaluation buffer.
@@ -143,8 +143,9 @@ def schedule(
   *,
   call_steps: int,
   call_snapshots: int,
+  first: int = 0,
 ) -> Schedule:
-  """Cuts a training of `last` steps into calls.
+  """Cuts the steps from `first` to `last` of a training into calls.
 
   Args:
     last: number of updates.
@@ -153,18 +154,22 @@ def schedule(
     branches: plan of the steps whose full state is kept; calls end there.
       The last step always is one.
     call_steps: most steps in a call.
-    call_snapshots: most steps that are kept or measured in a call; step 0
+    call_snapshots: most steps that are kept or measured in a call; `first`
       comes on top in the first.
+    first: updates done before it; what is planned before is left out.
 
   Returns:
     The schedule: a function of these arguments, never of the clock.
   """
-  snaps, measured = steps_of(snapshots, last), steps_of(evals, last)
+  snaps, measured = (
+    steps[steps >= first]
+    for steps in (steps_of(snapshots, last), steps_of(evals, last))
+  )
   kept = set(steps_of(branches, last).tolist()) | {last}
   events = np.unique(np.concatenate([snaps, measured])).tolist()
   snap_set, eval_set = set(snaps.tolist()), set(measured.tolist())
   cuts: list[tuple[int, int, list[int]]] = []
-  start, position = 0, 0
+  start, position = first, 0
   while True:
     stop = min(start + call_steps, last)
     stop = min([b for b in kept if start < b <= stop], default=stop)
@@ -207,7 +212,7 @@ def schedule(
     max_steps=max(c.stop - c.start for c in calls),
     max_snapshots=most('snapshots'),
     max_evals=most('evals'),
-    branch_start=0 in kept and last > 0,
+    branch_start=first == 0 and 0 in kept and last > 0,
   )
 
 

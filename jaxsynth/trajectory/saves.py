@@ -60,14 +60,17 @@ class Piece(NamedTuple):
   fault: str
 
 
-def history(folder: Path, contents: bool = False) -> list[Piece]:
+def history(
+  folder: Path, contents: bool = False, start: int = 0
+) -> list[Piece]:
   """The segments of a trajectory in order of steps, and the holes between.
 
   Args:
     folder: the trajectory.
     contents: compare every file with its digest, not only its size.
+    start: where the trajectory begins: 0 unless it is a zoom.
   """
-  out, reached = [], 0
+  out, reached = [], start
   paths = named(folder / 'segments')
   if paths and not os.path.lexists(manifest.path_of(paths[-1])):
     paths.pop()  # being written, or never finished
@@ -95,20 +98,23 @@ def _segment(path: Path, contents: bool) -> tuple[dict | None, str]:
   return body, '; '.join(manifest.faults(path, contents)[:3])
 
 
-def readable(folder: Path, damaged: str) -> list[tuple[Path, dict]]:
+def readable(
+  folder: Path, damaged: str, start: int = 0
+) -> list[tuple[Path, dict]]:
   """The segments of a trajectory that may be read, and their manifests.
 
   Args:
     folder: the trajectory.
     damaged: 'raise', or 'skip' to leave out those that differ from their
       digests in any byte.
+    start: as of `history`.
 
   Raises:
     DamagedError: one is missing, truncated or has no readable manifest.
   """
   if damaged not in DAMAGED:
     raise unknown('value of damaged', damaged, DAMAGED)
-  pieces = history(folder, contents=damaged == 'skip')
+  pieces = history(folder, damaged == 'skip', start)
   faults = [piece.fault for piece in pieces if piece.fault]
   if faults and damaged == 'raise':
     more = f' (+{len(faults) - 1} more)' if len(faults) > 1 else ''
@@ -118,14 +124,35 @@ def readable(folder: Path, damaged: str) -> list[tuple[Path, dict]]:
   return [(piece.path, piece.body) for piece in pieces if not piece.fault]
 
 
-def reached(folder: Path) -> int:
-  """The step up to which the segments stand without a hole."""
-  step = 0
-  for piece in history(folder):
+def reached(folder: Path, start: int = 0) -> int:
+  """The step up to which the segments stand without a hole from `start`."""
+  step = start
+  for piece in history(folder, start=start):
     if piece.fault or piece.start != step:
       break
     step = piece.stop
   return step
+
+
+def copy(path: Path, folder: Path) -> None:
+  """Copies a save into another folder, its manifest last.
+
+  A whole copy that is there stays; a damaged one is set aside.
+
+  Raises:
+    DamagedError: the save is not as it was written.
+  """
+  target = folder / path.parent.name / path.name
+  if stands(target):
+    return
+  if faults := manifest.faults(path):
+    raise manifest.DamagedError(faults[0])
+  set_aside(folder, target)
+  target.parent.mkdir(parents=True, exist_ok=True)
+  shutil.copytree(path, target)
+  part = target.with_name(target.name + '.json.part')
+  shutil.copyfile(manifest.path_of(path), part)
+  os.replace(part, manifest.path_of(target))
 
 
 def set_aside(folder: Path, path: Path) -> Path | None:

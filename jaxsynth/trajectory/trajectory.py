@@ -63,7 +63,7 @@ class Trajectory:
     names = ('index.json', 'segments')
     if not any((self.folder / name).exists() for name in names):
       raise UserError(f'{self.folder} holds no trajectory (no index.json)')
-    if not self.segments:
+    if not (saves.named(self.folder / 'segments') and self.segments):
       raise UserError(f'{self.folder} holds no finished segment yet')
     if self.run_index is None:
       everything = np.arange(len(self.index['runs']))
@@ -79,7 +79,7 @@ class Trajectory:
   @cached_property
   def segments(self) -> list[tuple[Path, dict]]:
     """The committed segments and their manifests, in order of steps."""
-    return saves.readable(self.folder, self.damaged)
+    return saves.readable(self.folder, self.damaged, self.start)
 
   @cached_property
   def _all_steps(self) -> np.ndarray:
@@ -90,6 +90,23 @@ class Trajectory:
   def steps(self) -> np.ndarray:
     """Steps of the snapshots, [K]."""
     return self._all_steps[self.rows]
+
+  @property
+  def start(self) -> int:
+    """Updates done before its first: 0 unless it is a zoom."""
+    return self.index.get('start', 0)
+
+  @property
+  def shards(self) -> tuple['Trajectory', ...]:
+    """The trajectories on disk whose runs these are."""
+    return (self,)
+
+  @property
+  def origin(self) -> 'Trajectory | None':
+    """What this zooms into or was forked from; see `index['origin']`."""
+    record = self.index.get('origin')
+    folder = record and (self.folder / record['trajectory']).resolve()
+    return record and Trajectory(folder, self.apply, self.constants)
 
   @cached_property
   def runs(self) -> pd.DataFrame:

@@ -15,7 +15,7 @@ is set aside and written anew.
 import json
 import shutil
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -79,14 +79,11 @@ class Writer:
       self._lock.close()
       raise
     self.run_ids = [run['run_id'] for run in index['runs']]
+    self._start = index.get('start', 0)
     self._identity = indexes.identity(index)
     # What the saves that follow name: segments by where they end, the full
     # state at a step.
-    self._segments = {
-      piece.stop: manifest.content(piece.body)
-      for piece in saves.history(folder)
-      if piece.body
-    }
+    self._segments = self._ends()
     self._states: dict[int, str] = {}
     self._worker = ThreadPoolExecutor(1, 'trajectory-writer')
     self._pending: deque[tuple[Future, int]] = deque()
@@ -103,13 +100,34 @@ class Writer:
 
   def _compare(self, new: dict, allow: tuple[str, ...]) -> dict[str, Any]:
     """The index on disk, if it is the new one but for what is allowed."""
-    old = indexes.read(self.folder)
-    notes = old.pop('resumed_under', [])
+    old, history = indexes.split(indexes.read(self.folder))
+    notes = history.get('resumed_under', [])
     allowed = allowed_differences(self.folder, old, new, allow)
     if allowed and allowed not in notes:
-      notes = [*notes, allowed]
-      indexes.write(self.folder, {**old, 'resumed_under': notes})
+      history['resumed_under'] = [*notes, allowed]
+      indexes.write(self.folder, {**old, **history})
     return old
+
+  def _ends(self) -> dict[int, str]:
+    """The content of each segment by where it ends."""
+    pieces = saves.history(self.folder, start=self._start)
+    return {p.stop: manifest.content(p.body) for p in pieces if p.body}
+
+  def begin(
+    self, copied: Sequence[Path], state: tuple[int, PyTree] | None
+  ) -> None:
+    """What a training that begins within another takes from it.
+
+    Args:
+      copied: saves that are copied, in order of steps.
+      state: (step, full state [R, ...]) to train from; a branch point here.
+    """
+    for path in copied:
+      saves.copy(path, self.folder)
+    self._segments = self._ends()
+    if state is not None:
+      self.checkpoint(*state, keep=True)
+      self.wait()
 
   def _submit(self, fn, *args, arrays: Mapping[str, np.ndarray]) -> None:
     """Queues a save, waiting until there is room for its arrays."""
@@ -276,7 +294,8 @@ class Writer:
   def finished(self, last: int) -> bool:
     """Whether the full state after step `last` and all before it are there."""
     folder = self.folder / 'branches' / step_name(last)
-    return saves.stands(folder) and saves.reached(self.folder) >= last
+    reached = saves.reached(self.folder, self._start)
+    return saves.stands(folder) and reached >= last
 
   def latest(self, like: PyTree) -> tuple[int, PyTree] | None:
     """The newest full state to resume from, or None at the very start.
@@ -287,7 +306,7 @@ class Writer:
     Args:
       like: a tree of the state's structure.
     """
-    reached = saves.reached(self.folder)
+    reached = saves.reached(self.folder, self._start)
     found = [
       *committed(self.folder / 'checkpoints'),
       *committed(self.folder / 'branches'),
