@@ -202,9 +202,8 @@ def train(
   say(f'{stage_name}: {say_groups(groups)}')
 
   def train_group(label: str, setup: build.Setup) -> Trajectory:
-    if peers.anywhere(
-      stopping.noted
-    ):  # during the last call of the group before
+    # A signal may have come during the last call of the group before.
+    if peers.anywhere(stopping.noted):
       raise Stopped(0)
     folder = workdir / 'stages' / stage_name / label
     observers = []
