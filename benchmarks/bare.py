@@ -14,7 +14,7 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxsynth import build, rng
-from jaxsynth.train import loop, sweep
+from jaxsynth.train import sweep
 
 
 class Bare:
@@ -78,8 +78,9 @@ class Bare:
     mesh, spec = jax.make_mesh((count,), ('run',)), PartitionSpec('run')
     one = lambda x: jax.device_put(x, NamedSharding(mesh, spec))
     specs = setup.sweep.runs()
+    specs += specs[-1:] * (-len(specs) % count)  # dummies
     self._blocks = [
-      one(loop.pad(sweep.stack(specs[i : i + count]), count))
+      one(sweep.stack(specs[i : i + count]))
       for i in range(0, len(specs), count)
     ]
     begin = jax.jit(jax.shard_map(

@@ -116,7 +116,7 @@ class Trainer:
     self.runs = len(specs)
     self.steps = call.stop - call.start
     self._blocks = loop.blocks_of(specs, engine, layout)
-    states = loop.initial(self._blocks, engine, layout)
+    states = loop.initial(self._blocks, engine)
     first = self._blocks[0]
     lowered = engine.call.lower(
       first.run, first.constants, states[0], engines.cuts(call)

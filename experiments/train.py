@@ -9,11 +9,12 @@ it was interrupted: restart the same command to continue.
 """
 
 import sys
+import traceback
 from pathlib import Path
 
 from absl import app, flags, logging
 
-from jaxsynth import launch
+from jaxsynth import launch, peers
 from jaxsynth.errors import UserError, disk_trouble
 from jaxsynth.stopping import EXIT_RESTART, Stopper
 
@@ -30,6 +31,21 @@ _ALLOW = flags.DEFINE_multi_enum(
   [],
   ['layout', 'source_digest'],
   'Continue a training although this has changed since.',
+)
+_DISTRIBUTED = flags.DEFINE_bool(
+  'distributed', False, 'Join those that Cloud TPU, GKE, Slurm or MPI started.'
+)
+_COORDINATOR = flags.DEFINE_string(
+  'coordinator', None, 'HOST:PORT of process 0, for a start by hand.'
+)
+_PROCESS_ID = flags.DEFINE_integer(
+  'process_id', None, 'Which process this is, from 0.'
+)
+_PROCESS_COUNT = flags.DEFINE_integer(
+  'process_count', None, 'How many processes train together.'
+)
+_CPU_DEVICES = flags.DEFINE_integer(
+  'cpu_devices', None, 'CPU devices of this process; default: its cores.'
 )
 _PREFIX = '--config.'
 
@@ -54,19 +70,41 @@ def parse(argv: list[str]) -> list[str]:
 
 
 def main(overrides: list[str]) -> int:
-  """Trains; returns the exit code."""
+  """Trains, and leaves the other processes; returns the exit code."""
+  try:
+    code = _train(overrides)
+  except Exception:
+    traceback.print_exc()
+    peers.leave(crashed=True)
+    return launch.EXIT_FAILED
+  peers.leave(crashed=False)
+  return code
+
+
+def _train(overrides: list[str]) -> int:
   try:
     config = launch.load_config(
       _CONFIG.value, [*launch.seed_overrides(_SEEDS.value), *overrides]
     )
     with Stopper() as stopping:
+      launch.join(
+        peers.Cluster(
+          _DISTRIBUTED.value,
+          _COORDINATOR.value,
+          _PROCESS_ID.value,
+          _PROCESS_COUNT.value,
+        ),
+        _CPU_DEVICES.value,
+        stopping,
+      )
       launch.train(
         config,
         Path(_WORKDIR.value),
-        tensorboard_log=_TENSORBOARD.value,
+        tensorboard_log=_TENSORBOARD.value and peers.index() == 0,
         stopping=stopping,
         allow=_ALLOW.value,
         say=logging.info,
+        quiet=peers.index() > 0,
       )
   except UserError as e:
     print(f'train: {e}', file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
 
 from jaxsynth import commands, commands_grow
@@ -69,6 +70,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict]:
   p.add_argument('--preset', default='quick', help=f'{_PRESETS} (quick)')
   p.add_argument('--workdir', help='default: runs/STUDY-PRESET')
   _common(p)
+  _together(p)
 
   p = command(
     'train',
@@ -85,6 +87,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict]:
   p.add_argument('--workdir', required=True, help='where the runs are kept')
   p.add_argument('--tensorboard', action='store_true', help='write live curves')
   _common(p)
+  _together(p)
 
   p = command(
     'plan',
@@ -157,6 +160,25 @@ def _common(p: argparse.ArgumentParser, training: bool = True) -> None:
     p.add_argument('--quiet', action='store_true', help='no progress bars')
 
 
+def _together(p: argparse.ArgumentParser) -> None:
+  g = p.add_argument_group('several processes train one sweep together')
+  g.add_argument(
+    '--processes', type=int, default=1, metavar='N',
+    help='start N on this machine and divide its cores among them',
+  )  # fmt: skip
+  g.add_argument(
+    '--distributed', action='store_true',
+    help='join those that Cloud TPU, GKE, Slurm or MPI started',
+  )  # fmt: skip
+  g.add_argument('--coordinator', metavar='HOST:PORT', help='of process 0')
+  g.add_argument('--process_id', type=int, help='which this is, from 0')
+  g.add_argument('--process_count', type=int, help='how many there are')
+  g.add_argument(
+    '--cpu_devices', type=int, metavar='K',
+    help='CPU devices of this process; default: its cores',
+  )  # fmt: skip
+
+
 def _overrides(rest: Sequence[str], parser: argparse.ArgumentParser) -> list:
   """What is left of the command line as config overrides."""
   out, rest = [], list(rest)
@@ -194,6 +216,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
   try:
     args.overrides = _overrides(rest, parsers[args.command])
+    if getattr(args, 'processes', 1) != 1:
+      return commands.several(args, sys.argv[1:] if argv is None else argv)
     return _COMMANDS[args.command](args)
   except UserError as e:
     print(f'jaxsynth: {e}', file=sys.stderr)
@@ -214,5 +238,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return launch.EXIT_FAILED
 
 
+def entry() -> int:
+  """`main`, for a process of its own: it leaves its team when it ends."""
+  crashed = True
+  try:
+    code = main()
+    crashed = False
+    return code
+  except Exception:
+    traceback.print_exc()
+    return 1
+  finally:
+    if 'jaxsynth.peers' in sys.modules:
+      from jaxsynth import peers
+
+      peers.leave(crashed)
+
+
 if __name__ == '__main__':
-  sys.exit(main())
+  sys.exit(entry())

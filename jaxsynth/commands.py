@@ -7,6 +7,7 @@ answer at once.
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from jaxsynth.errors import UserError
@@ -25,6 +26,44 @@ def list_everything(args: argparse.Namespace) -> int:
   return 0
 
 
+def several(args: argparse.Namespace, argv: Sequence[str]) -> int:
+  """Runs the command as several processes of this machine."""
+  from jaxsynth import spawn
+  from jaxsynth.train import layout
+
+  if args.distributed or args.coordinator:
+    raise UserError(
+      '--processes starts the other processes itself: leave out '
+      '--distributed and --coordinator'
+    )
+  cores = args.cpu_devices or max(1, layout.cores() // max(args.processes, 1))
+
+  def command(number: int, coordinator: str) -> list[str]:
+    return [
+      *(sys.executable, '-m', 'jaxsynth.cli', *argv, '--processes=1'),
+      f'--coordinator={coordinator}',
+      f'--process_id={number}',
+      f'--process_count={args.processes}',
+      f'--cpu_devices={cores}',
+    ]
+
+  return spawn.run(command, args.processes)
+
+
+def _join(args: argparse.Namespace, stopping: Stopper) -> bool:
+  """Joins the other processes, if there are any; whether this one is mute."""
+  from jaxsynth import launch, peers
+
+  launch.join(
+    peers.Cluster(
+      args.distributed, args.coordinator, args.process_id, args.process_count
+    ),
+    args.cpu_devices,
+    stopping,
+  )
+  return peers.index() > 0
+
+
 def reproduce(args: argparse.Namespace) -> int:
   """Runs a study to its verdict; 1 if a gated claim failed."""
   workdir = Path(args.workdir or f'runs/{args.study}-{args.preset}')
@@ -33,6 +72,7 @@ def reproduce(args: argparse.Namespace) -> int:
     from jaxsynth.studies import reproduce as studies
     from jaxsynth.studies import verdict
 
+    mute = _join(args, stopping)
     result = studies.reproduce(
       args.study,
       args.preset,
@@ -40,9 +80,11 @@ def reproduce(args: argparse.Namespace) -> int:
       [*launch.seed_overrides(args.seeds), *args.overrides],
       stopping=stopping,
       allow=args.allow,
-      say=say,
-      quiet=args.quiet,
+      say=unsaid if mute else say,
+      quiet=args.quiet or mute,
     )
+  if mute:
+    return 0
   verdict.show(result, workdir)
   return 0 if result['passed'] else launch.EXIT_FAILED
 
@@ -54,15 +96,18 @@ def train(args: argparse.Namespace) -> int:
 
     overrides = [*launch.seed_overrides(args.seeds), *args.overrides]
     config = launch.load_config(args.config, overrides)
+    mute = _join(args, stopping)
     groups = launch.train(
       config,
       Path(args.workdir),
-      tensorboard_log=args.tensorboard,
+      tensorboard_log=args.tensorboard and not mute,
       stopping=stopping,
       allow=args.allow,
-      say=say,
-      quiet=args.quiet,
+      say=unsaid if mute else say,
+      quiet=args.quiet or mute,
     )
+  if mute:
+    return 0
   for label, traj in groups.items():
     print(f'{traj.folder}: {len(traj.runs)} runs, {len(traj.steps)} snapshots')
     if label == '' and traj.runs['diverged_at'].notna().any():
@@ -151,6 +196,10 @@ def check(args: argparse.Namespace) -> int:
         print(f'  {kind.removesuffix("s")}: {line}')
     print(f'  head: {result.head}')
   return 1 if any(result.faults for result in results) else 0
+
+
+def unsaid(line: str) -> None:
+  """What process 0 says for all."""
 
 
 def say(line: str) -> None:

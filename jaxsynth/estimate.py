@@ -28,7 +28,7 @@ def measure(setup: build.Setup, program: Program | None = None) -> dict:
   shared = setup.sweep.shares(program.constant_streams)
   engine = engines.build(program, layout, sizes, shared)
   blocks = loop.blocks_of(specs[: layout.block], engine, layout)
-  state = loop.initial(blocks, engine, layout)[0]
+  state = loop.initial(blocks, engine)[0]
   block = blocks[0]
   call = sizes.calls[0]
 

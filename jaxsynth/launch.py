@@ -4,12 +4,13 @@ The command line (`jaxsynth ...`), the absl entry for pods and Colab
 (`python -m jaxsynth.experiments.train`) and a notebook all come through here.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from jaxsynth import build, lookup, stage
+from jaxsynth import build, lookup, peers, stage
 from jaxsynth.config import override
 from jaxsynth.errors import UserError
 from jaxsynth.stopping import AGAIN, Stopper
@@ -124,6 +125,48 @@ def say_groups(groups: dict[str, build.Setup]) -> str:
   )
 
 
+def join(
+  cluster: peers.Cluster,
+  cpu_devices: int | None = None,
+  stopping: Stopper | None = None,
+) -> None:
+  """Sets the devices of this process and joins the others, if there are any.
+
+  To be called before anything touches a device.
+
+  Args:
+    cluster: how to find the others.
+    cpu_devices: CPU devices of this process; None takes one per core.
+    stopping: armed from here on if there are others, as no process of a team
+      leaves without telling them.
+
+  Raises:
+    UserError: the others cannot be found.
+  """
+  if cpu_devices is not None and cpu_devices < 1:
+    raise UserError(f'--cpu_devices is a count, got {cpu_devices}')
+  layout.configure(cpu_devices)
+  peers.start(cluster)
+  if stopping and peers.count() > 1:
+    stopping()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+  """Holds a lock file; of several processes, process 0 does.
+
+  Raises:
+    UserError: another command holds it; raised in every process.
+  """
+  held: list[Lock] = []
+  peers.first(lambda: held.append(Lock(path)))
+  try:
+    yield
+  finally:
+    for lock in held:
+      lock.close()
+
+
 def train(
   config: ConfigDict,
   workdir: Path,
@@ -159,7 +202,8 @@ def train(
   say(f'{stage_name}: {say_groups(groups)}')
 
   def train_group(label: str, setup: build.Setup) -> Trajectory:
-    if stopping.noted:  # during the last call of the group before
+    # A signal may have come during the last call of the group before.
+    if peers.anywhere(stopping.noted):
       raise Stopped(0)
     folder = workdir / 'stages' / stage_name / label
     observers = []
@@ -179,9 +223,10 @@ def train(
         quiet=quiet,
       )
     finally:
-      stopping.disarm()
+      if peers.count() == 1:
+        stopping.disarm()
 
-  with Lock(workdir / 'lock'):
+  with locked(workdir / 'lock'):
     return {label: train_group(label, s) for label, s in groups.items()}
 
 

@@ -15,13 +15,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxsynth import build, progress, source
+from jaxsynth import build, peers, progress, source
 from jaxsynth.errors import UserError
 from jaxsynth.train import keeping, loop, sweep
 from jaxsynth.train import layout as layouts
 from jaxsynth.train.program import Program
 from jaxsynth.trajectory import index as indexes
-from jaxsynth.trajectory import manifest, plan, shards, states, store, writer
+from jaxsynth.trajectory import manifest, parts, plan, shards, states, store
 from jaxsynth.trajectory.trajectory import Trajectory
 from jaxsynth.types import PyTree, Run
 
@@ -137,13 +137,17 @@ def match(parent: Parent, specs: list[sweep.RunSpec]) -> list[int]:
 
 
 def _parent_states(
-  parent: Parent | None, specs: list[sweep.RunSpec], child: Path
+  parent: Parent | None,
+  specs: list[sweep.RunSpec],
+  child: Path,
+  own: range | None = None,
 ) -> tuple[PyTree, dict[str, Any] | None]:
-  """Full states [R, ...] the runs start from, and what the index says."""
+  """Full states the runs `own` (all) start from, and what the index says."""
   if parent is None:
     return None, None
   rows = match(parent, specs)
-  tree = states.load(parent.trajectory, parent.step, rows, ('branches',))
+  wanted = [rows[i] for i in own or range(len(rows))]
+  tree = states.load(parent.trajectory, parent.step, wanted, ('branches',))
   record = {
     'trajectory': os.path.relpath(parent.trajectory.folder, child),
     'config_hash': indexes.first_hash(parent.trajectory.index),
@@ -178,6 +182,7 @@ def index_of(
     parent_state: of one run.
     origin: what is retraced.
   """
+  record = layout.record()
   whole = program or setup.program()
   state = abstract_state(whole, setup.sweep.runs()[0], parent_state)
   kept = store.flatten(jax.eval_shape(whole.keep, state))
@@ -189,7 +194,9 @@ def index_of(
     'config': setup.config,
     'config_hash': setup.config_hash,
     'source_digest': source.source_digest(),
-    'layout': layout.record(),
+    # What can change a bit, and over how many devices it was spread.
+    'layout': layouts.lasting(record),
+    'spread': {k: record[k] for k in layouts.SPREAD},
     'parent': parent,
     'program': 'own' if program else 'of the config',
     'leaves': {name or 'snapshots': x.dtype.name for name, x in kept.items()},
@@ -257,12 +264,16 @@ def train(
   own, program = program, program_of(setup, program)
   specs = list(origin.runs) if origin else setup.sweep.runs()
   layout = layout_of(setup)
-  parents, record = _parent_states(parent, specs, folder)
+  needed = layout.states(len(specs))
+  parents, record = _parent_states(parent, specs, folder, needed)
   one_parent = jax.tree.map(lambda x: x[0], parents)
   keeping.check_storable(program, sweep.one(specs[0]), one_parent)
   index = index_of(setup, layout, record, own, one_parent, origin)
   first = origin.start if origin else 0
-  with writer.Writer(folder, index, allow) as out:
+  held, allow = layout.held(len(specs)), (*allow, 'spread')
+  if origin and peers.count() > 1:
+    raise UserError('one process alone zooms, extends and adds seeds')
+  with parts.open_writer(folder, index, allow, held, needed) as out:
     if origin:
       out.begin(origin.copied, origin.state)
     if not out.finished(setup.train.steps):

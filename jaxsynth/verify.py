@@ -16,6 +16,7 @@ import numpy as np
 from jaxsynth import build, progress, source, stage
 from jaxsynth.errors import UserError
 from jaxsynth.train import engine as engines
+from jaxsynth.train import layout as layouts
 from jaxsynth.train import loop
 from jaxsynth.train.supervised import section
 from jaxsynth.train.sweep import RunSpec
@@ -116,7 +117,8 @@ def _compare_initial(result: Result, setup: build.Setup, quiet: bool) -> None:
     )
     return
   try:
-    found = differences(index['layout'], stage.layout_of(setup).record())
+    present = layouts.lasting(stage.layout_of(setup).record())
+    found = differences(index['layout'], present)
   except UserError as e:
     found = [str(e)]
   if found:
@@ -146,7 +148,7 @@ def _initial(
     for i in range(0, len(specs), layout.block):
       part = specs[i : i + layout.block]
       blocks = loop.blocks_of(part, engine, layout)
-      kept = keep(loop.initial(blocks, engine, layout)[0])
+      kept = keep(loop.initial(blocks, engine)[0])
       host = loop.gather(blocks, [kept], copy=False)
       yield slice(i, i + len(part)), store.flatten({'snapshots': host})
       update(i + len(part))

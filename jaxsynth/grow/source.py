@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from jaxsynth import build, source, stage
 from jaxsynth.errors import UserError
+from jaxsynth.train import layout as layouts
 from jaxsynth.train.program import Program
 from jaxsynth.train.sweep import RunSpec
 from jaxsynth.trajectory import index as indexes
@@ -71,7 +72,7 @@ def of(
       f'{", ".join(sorted(others))}, now {digest}): check out that code, or '
       'try all the same with --allow source_digest'
     )
-  here = stage.layout_of(setup).record()
+  here = layouts.lasting(stage.layout_of(setup).record())
   layout = []
   for shard in traj.shards:
     layout += differences(shard.index['layout'], here)

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from ml_collections import ConfigDict
 
-from jaxsynth import build, config, launch, source, stage
+from jaxsynth import build, config, launch, peers, source, stage
 from jaxsynth.errors import UserError
 from jaxsynth.stopping import Stopper
 from jaxsynth.studies import files, verdict
@@ -16,7 +16,6 @@ from jaxsynth.studies import study as studies
 from jaxsynth.train import layout
 from jaxsynth.train.loop import Stopped
 from jaxsynth.trajectory import manifest, paths
-from jaxsynth.trajectory.lock import Lock
 from jaxsynth.trajectory.trajectory import Trajectory
 from jaxsynth.trajectory.writer import differences
 
@@ -72,7 +71,7 @@ def reproduce(
   full = launch.load_config(f'{name}:{preset}', overrides)
   first = next(iter(build.groups(full).values()))
   plain = config.plain(full)
-  _claim_workdir(workdir, plain)
+  peers.first(lambda: _claim_workdir(workdir, plain))
   layout.configure()
 
   def train(
@@ -92,7 +91,9 @@ def reproduce(
       raise UserError(
         f'stage {stage_name!r} of a study may have no static axes'
       )
-    if stopping and stopping.noted:  # in its last call: measuring comes next
+    if stopping and peers.anywhere(
+      stopping.noted
+    ):  # in its last call: measuring comes next
       raise Stopped(stage_config.train.steps)
     return groups['']
 
@@ -114,6 +115,6 @@ def reproduce(
     facts=facts,
     say=say,
   )
-  with Lock(workdir / 'study.lock'):
-    files.sweep(workdir)
+  with launch.locked(workdir / 'study.lock'):
+    peers.first(lambda: files.sweep(workdir))
     return studies.run_study(name, bench)

@@ -24,7 +24,7 @@ from typing import Any
 
 import xarray as xr
 
-from jaxsynth import lookup
+from jaxsynth import lookup, peers
 from jaxsynth.errors import UserError, unknown
 from jaxsynth.plots import style
 from jaxsynth.studies import claim as claims_lib
@@ -170,10 +170,10 @@ class Bench:
     path = self._output(name, self._results, 'results', '.nc')
     self._results.add(name)
     start = time.perf_counter()
-    data = _load(path, self._digest)
-    done = 'read back'
-    if data is None:
-      done = 'measured'
+
+    def compute() -> str:
+      if _load(path, self._digest) is not None:
+        return 'read back'
       result = fn()
       if not isinstance(result, xr.Dataset):
         raise UserError(
@@ -183,7 +183,10 @@ class Bench:
       stamped = result.as_numpy().assign_attrs({DIGEST: self._digest})
       with files.replacing(path) as beside:
         stamped.to_netcdf(beside, engine='h5netcdf')
-      data = _load(path, self._digest)
+      return 'measured'
+
+    done = peers.first(compute)
+    data = _load(path, self._digest)
     self.say(f'{done} {name} ({time.perf_counter() - start:.1f} s)')
     return data
 
@@ -203,8 +206,9 @@ class Bench:
     path = self._output(name, self.figures, 'figures', '.png')
     if not caption.strip():
       raise UserError(f'figure {name!r} needs a caption')
-    with files.replacing(path) as beside:
-      style.save(fig, beside)
+    if peers.index() == 0:
+      with files.replacing(path) as beside:
+        style.save(fig, beside)
     self.figures[name] = report.Figure(name, caption, alt or caption, path)
 
   def claim(
@@ -289,6 +293,8 @@ def run_study(name: str, bench: Bench) -> dict:
     wall_time_s=time.perf_counter() - start,
     date=now.isoformat(timespec='seconds'),
   )
+  if peers.index():
+    return result
   page = report.render(
     result, list(bench.figures.values()), bench.facts.config_text
   )

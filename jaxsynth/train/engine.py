@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -43,12 +44,13 @@ class Engine(NamedTuple):
   """Jitted functions over one block of runs, leaves [block, ...].
 
   Attributes:
-    constants: run -> constants, [block, ...], or one unbatched copy where the
-      sweep shares them.
+    constants: run -> constants, [block, ...]; or, where the sweep shares
+      them, the host's one run, [1] -> one unbatched copy.
     init: (run, constants, parent) -> state; parent is None or [block, ...].
     call: (run, constants, state, cuts) -> (state, outputs); the state is
       donated. outputs = (snapshots, scalars, evals), leaves [block, rows, ...].
-    put: host tree -> device tree sharded over the run axis.
+    put: host tree, the rows of this process -> device tree sharded over the
+      run axis.
     shared: whether the constants are one unbatched copy.
   """
 
@@ -187,6 +189,23 @@ def advance(
   return state, tuple(map(trim, buffers, counts))
 
 
+def _put(tree: PyTree, sharding: NamedSharding) -> PyTree:
+  if jax.process_count() == 1:
+    return jax.device_put(tree, sharding)
+  return jax.tree.map(
+    lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)),
+    tree,
+  )
+
+
+def local(x: jax.Array) -> np.ndarray:
+  """The rows of a device array that this process holds, on the host."""
+  if x.is_fully_addressable:
+    return np.asarray(x)
+  shards = sorted(x.addressable_shards, key=lambda s: s.index[0].start or 0)
+  return np.concatenate([np.asarray(s.data) for s in shards])
+
+
 def build(
   program: Program, layout: Layout, sizes: Schedule, shared: bool
 ) -> Engine:
@@ -270,6 +289,6 @@ def build(
     constants=constants,
     init=sharded(init, (_RUN, const_spec, _RUN)),
     call=sharded(call, (_RUN, const_spec, _RUN, _ALL), donate_argnums=2),
-    put=lambda tree: jax.device_put(tree, NamedSharding(mesh, _RUN)),
+    put=lambda tree: _put(tree, NamedSharding(mesh, _RUN)),
     shared=shared,
   )

@@ -17,6 +17,10 @@ backward pass stays near the core's cache (`microbatches`).
 
 `configure` must run before JAX first touches a device; the command line does
 it, a notebook may.
+
+Where several processes train together the mesh spans all their devices, and
+every process holds the runs of its own: consecutive ones, in blocks as one
+process would. What a device computes knows neither their number nor its own.
 """
 
 import dataclasses
@@ -35,6 +39,8 @@ MODES = ('auto', 'map', 'vmap')
 # Runs per device in a vmapped block: enough to fill a matrix unit with small
 # models, few enough that a handful of runs wastes little.
 VMAP_BLOCK = 16
+# What of a layout changes no bit: how many devices and processes share it.
+SPREAD = ('block', 'device_count', 'process_count')
 # Bytes of activations that one CPU core works on at a time.
 CPU_ACTIVATIONS = 8 << 20
 
@@ -52,8 +58,10 @@ def configure(cpu_devices: int | None = None, cache: bool = True) -> None:
   """
   flags = os.environ.get('XLA_FLAGS', '')
   chosen = 'xla_force_host_platform_device_count' in flags
+  if cpu_devices is None and jax.config.jax_num_cpu_devices > 0:
+    chosen = True  # by an earlier call
   if not chosen and 'JAX_NUM_CPU_DEVICES' not in os.environ:
-    count = cpu_devices or _cores()
+    count = cpu_devices or cores()
     try:
       jax.config.update('jax_num_cpu_devices', count)
       if 'xla_cpu_multi_thread_eigen' not in flags:
@@ -71,7 +79,7 @@ def configure(cpu_devices: int | None = None, cache: bool = True) -> None:
     jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)
 
 
-def _cores() -> int:
+def cores() -> int:
   """The cores this process may use."""
   if hasattr(os, 'sched_getaffinity'):  # not on every system
     return len(os.sched_getaffinity(0))
@@ -99,12 +107,44 @@ class Layout:
   def mesh(self) -> Mesh:
     return Mesh(np.asarray(self.devices), ('run',))
 
+  @property
+  def runs_per_device(self) -> int:
+    return self.block // len(self.devices)
+
+  def slots(self, runs: int) -> list[range]:
+    """The runs this process advances, block by block.
+
+    Args:
+      runs: number of runs of the sweep; numbers from there on are dummies.
+
+    Returns:
+      One range per block, of equal length in all blocks and processes.
+    """
+    own = [d.process_index == jax.process_index() for d in self.devices]
+    size = sum(own) * self.runs_per_device
+    blocks = -(-runs // self.block)
+    start = own.index(True) * self.runs_per_device * blocks
+    return [
+      range(start + i * size, start + (i + 1) * size) for i in range(blocks)
+    ]
+
+  def states(self, runs: int) -> range:
+    """The runs whose states it needs to start: with one for its dummies."""
+    held = self.held(runs)
+    return held or range(runs - 1, runs)
+
+  def held(self, runs: int) -> range:
+    """The runs this process holds and writes: all of them if it is alone."""
+    slots = self.slots(runs)
+    return range(min(slots[0].start, runs), min(slots[-1].stop, runs))
+
   def record(self) -> dict[str, Any]:
     """What the trajectory index states and a resume compares."""
     first = self.devices[0]
     return {
       'mode': self.mode,
       'block': self.block,
+      'runs_per_device': self.runs_per_device,
       'microbatches': self.microbatches,
       'backend': first.platform,
       'device_kind': first.device_kind,
@@ -114,6 +154,11 @@ class Layout:
       'xla_flags': sorted(os.environ.get('XLA_FLAGS', '').split()),
       'versions': {'jax': jax.__version__, 'jaxlib': _jaxlib()},
     }
+
+
+def lasting(record: dict[str, Any]) -> dict[str, Any]:
+  """What of a layout's record can change a bit."""
+  return {k: v for k, v in record.items() if k not in SPREAD}
 
 
 def _jaxlib() -> str:
@@ -149,12 +194,19 @@ def choose(mode: str = 'auto', block: int = 0, microbatches: int = 1) -> Layout:
     microbatches: parts of a training batch.
 
   Raises:
-    UserError: an unknown mode, or a block no device count divides.
+    UserError: an unknown mode, a block no device count divides, or processes
+      with unequal numbers of devices.
   """
   if mode not in MODES:
     raise unknown('layout', mode, MODES)
-  devices = tuple(jax.local_devices())
-  count = len(devices)
+  devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
+  devices, count = tuple(devices), len(devices)
+  if count != jax.process_count() * jax.local_device_count():
+    raise UserError(
+      f'{jax.process_count()} processes have {count} devices together and '
+      f'process {jax.process_index()} has {jax.local_device_count()}: give '
+      'each as many as the others'
+    )
   if mode == 'auto':
     mode = 'map' if devices[0].platform == 'cpu' else 'vmap'
   if mode == 'map':

@@ -5,6 +5,7 @@ and a segment of calls put together, while the next one runs. Progress,
 metrics, saving and stopping happen between calls.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from jaxsynth import peers
 from jaxsynth.train import collect
 from jaxsynth.train import engine as engines
 from jaxsynth.train.keeping import nested
@@ -27,9 +29,17 @@ SEGMENT_BYTES = 256 << 20
 
 
 class Block(NamedTuple):
-  """One block of runs on the devices; rows beyond `count` are dummies."""
+  """One block of runs on the devices.
+
+  Attributes:
+    count: this process's rows beyond it are dummies.
+    rows: for each of its rows, where its run stands among the runs held here.
+    run: the runs.
+    constants: of the runs.
+  """
 
   count: int
+  rows: list[int]
   run: Run
   constants: PyTree
 
@@ -85,35 +95,34 @@ class Stopped(Exception):  # noqa: N818
     self.step = step
 
 
-def pad(tree: PyTree, size: int) -> PyTree:
-  """Repeats the last run until the leading axis has `size` rows."""
-
-  def one(x):
-    missing = size - x.shape[0]
-    return np.concatenate([x, np.repeat(x[-1:], missing, 0)]) if missing else x
-
-  return jax.tree.map(lambda x: one(np.asarray(x)), tree)
-
-
 def blocks_of(
   specs: list[RunSpec], engine: engines.Engine, layout: Layout
 ) -> list[Block]:
   """The runs in blocks of one size, with their constants, on the devices."""
-  out = []
-  for i in range(0, len(specs), layout.block):
-    part = specs[i : i + layout.block]
-    run = engine.put(pad(stack(part), layout.block))
-    reuse = out and engine.shared
-    constants = out[0].constants if reuse else engine.constants(run)
-    out.append(Block(len(part), run, constants))
+  out, last = [], len(specs) - 1
+  states = layout.states(len(specs))
+  for slots in layout.slots(len(specs)):
+    runs = [min(i, last) for i in slots]  # dummies repeat the last run
+    run = engine.put(stack([specs[i] for i in runs]))
+    if engine.shared:
+      constants = (
+        out[0].constants if out else engine.constants(stack(specs[:1]))
+      )
+    else:
+      constants = engine.constants(run)
+    count = sum(i <= last for i in slots)
+    out.append(Block(count, [i - states.start for i in runs], run, constants))
   return out
 
 
 def gather(blocks: list[Block], parts: list[PyTree], copy: bool) -> PyTree:
-  """Block trees [block, ...] as one host tree [R, ...] without dummies."""
+  """Block trees [block, ...] as one host tree [R, ...] without dummies.
+
+  R are the runs this process holds.
+  """
 
   def join(*leaves):
-    trimmed = [np.asarray(x)[: b.count] for x, b in zip(leaves, blocks)]
+    trimmed = [engines.local(x)[: b.count] for x, b in zip(leaves, blocks)]
     if len(trimmed) == 1:
       return trimmed[0].copy() if copy else trimmed[0]
     return np.concatenate(trimmed)
@@ -122,29 +131,23 @@ def gather(blocks: list[Block], parts: list[PyTree], copy: bool) -> PyTree:
 
 
 def scatter(
-  tree: PyTree, blocks: list[Block], engine: engines.Engine, layout: Layout
+  tree: PyTree, blocks: list[Block], engine: engines.Engine
 ) -> list[PyTree]:
-  """A host tree [R, ...] as block trees on the devices."""
-  out, start = [], 0
-  for block in blocks:
-    rows = slice(start, start + block.count)
-    part = jax.tree.map(lambda x: x[rows], tree)  # noqa: B023
-    out.append(engine.put(pad(part, layout.block)))
-    start += block.count
-  return out
+  """A host tree of the runs of `Layout.states` as trees on the devices."""
+  rows_of = lambda rows: jax.tree.map(lambda x: np.asarray(x)[rows], tree)
+  return [engine.put(rows_of(b.rows)) for b in blocks]
 
 
 def initial(
   blocks: list[Block],
   engine: engines.Engine,
-  layout: Layout,
   parents: PyTree = None,
 ) -> list[PyTree]:
   """Every block's state at step 0."""
   starts = (
     [None] * len(blocks)
     if parents is None
-    else scatter(parents, blocks, engine, layout)
+    else scatter(parents, blocks, engine)
   )
   return [
     engine.init(b.run, b.constants, parent) for b, parent in zip(blocks, starts)
@@ -219,6 +222,12 @@ def arrays_of(parts: list[Advanced], runs: int) -> dict[str, np.ndarray]:
   return {**kept, **metrics('scalars'), **metrics('evals')}
 
 
+def _bytes_a_run(done: Advanced) -> int:
+  """Bytes of one run's snapshots: the same in every process."""
+  pieces = [leaf[0] for leaf in done.snapshots.values()]
+  return sum(math.prod(x.shape[1:]) * x.itemsize for x in pieces)
+
+
 def train(
   program: Program,
   specs: list[RunSpec],
@@ -241,46 +250,49 @@ def train(
     layout: how runs lie on devices.
     writer: where the trajectory goes.
     shared: whether all runs share one copy of the constants.
-    parents: full states [R, ...] the runs start from, or None.
+    parents: full states the runs of `layout.states` start from, or None.
     checkpoint_calls: a checkpoint every so many calls. A segment ends there,
       and where it holds SEGMENT_BYTES.
     observe: told after each call.
-    stopping: asked between calls; True saves, then raises Stopped.
+    stopping: asked between calls; True in any process saves, then raises
+      Stopped in all of them.
 
   Raises:
     Stopped: `stopping` said so and there are steps left.
   """
   last = schedule.calls[-1].stop
+  stop = lambda: peers.anywhere(stopping())
   engine = engines.build(program, layout, schedule, shared)
   blocks = blocks_of(specs, engine, layout)
-  states = initial(blocks, engine, layout, parents)
+  states = initial(blocks, engine, parents)
   resumed = writer.latest(states[0])
   first = -1
   if resumed is not None:
     first, tree = resumed
     if first >= last:
       return
-    states = scatter(tree, blocks, engine, layout)
+    states = scatter(tree, blocks, engine)
   elif schedule.branch_start:
     writer.checkpoint(0, gather(blocks, states, copy=True), keep=True)
   calls = [c for c in schedule.calls if c.start >= max(first, 0)]
   if first < 0:
     first = 0
+  held = len(layout.held(len(specs)))
   began, parts, size, since = time.monotonic(), [], 0, 0
   target, limit = writer.committed_stop(first), writer.next_start(first)
 
   def wants_state(call: Call) -> bool:
-    stop = stopping()  # from now on a signal waits for what is under way
+    asked = stop()  # from now on a signal waits for what is under way
     if target is not None and call.stop != target:
       return False  # segments of a second try end where they did
     whole = limit is None or call.stop == target  # no hole is half filled
-    due = since + 1 >= checkpoint_calls or (whole and stop)
+    due = since + 1 >= checkpoint_calls or (whole and asked)
     return call.branch or call.stop == last or due
 
-  for done in advance(engine, blocks, states, calls, wants_state, stopping):
+  for done in advance(engine, blocks, states, calls, wants_state, stop):
     parts.append(done)
     since += 1
-    size += sum(a.nbytes for leaf in done.snapshots.values() for a in leaf)
+    size += _bytes_a_run(done) * len(specs)
     observe(
       Event(
         done.call.stop,
@@ -294,7 +306,7 @@ def train(
       )
     )
     step = done.call.stop
-    if done.state is None and (target or limit) and stopping():
+    if done.state is None and (target or limit) and stop():
       # There are later segments on disk; the next start recomputes.
       raise Stopped(parts[0].call.start)
     full = step == target
@@ -307,7 +319,7 @@ def train(
       step,
       [s for p in parts for s in p.call.snapshots],
       [s for p in parts for s in p.call.evals],
-      arrays_of(parts, len(specs)),
+      arrays_of(parts, held),
     )
     parts, size = [], 0
     target, limit = writer.committed_stop(step), writer.next_start(step)
@@ -315,7 +327,7 @@ def train(
       continue
     writer.checkpoint(step, done.state, keep=done.call.branch)
     since = 0
-    if step < last and stopping():
+    if step < last and stop():
       writer.wait()
       raise Stopped(step)
   writer.wait()

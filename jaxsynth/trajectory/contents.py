@@ -174,7 +174,8 @@ def strays(folder: Path) -> tuple[list[Fault], list[str]]:
       name = path.name.removesuffix('.json')
       if name.isdigit() and len(name) == 10:
         continue
-      if path.name.endswith('.part') or 'tmp' in path.name:
+      begun = path.is_dir() and name.partition('.')[0].isdigit()  # in parts
+      if begun or path.name.endswith('.part') or 'tmp' in path.name:
         warnings.append(f'{path}: left half-written; the next start removes it')
       else:
         faults.append(Fault(str(path), 'not a part of a trajectory'))

@@ -130,6 +130,8 @@ def rows_crc(array: np.ndarray) -> np.ndarray:
   Returns:
     uint32 [R, K]; [R, 1] for an array without a second axis.
   """
+  if hasattr(array, 'crc'):  # written by others, see `trajectory.parts`
+    return array.crc
   if array.ndim == 1:
     array = array[:, None]
   runs, rows = array.shape[:2]
@@ -162,8 +164,8 @@ def _files(folder: Path) -> dict[str, Path]:
   }
 
 
-def _stated(folder: Path) -> dict[str, list]:
-  """[size, digest] of every file of a save."""
+def stated_files(folder: Path) -> dict[str, list]:
+  """[size, digest] of every file in a folder, by its path there."""
   return {
     name: [path.stat().st_size, file_digest(path)]
     for name, path in _files(folder).items()
@@ -174,6 +176,24 @@ def path_of(folder: Path) -> Path:
   return folder.with_name(folder.name + '.json')
 
 
+def account(
+  folder: Path, arrays: Mapping[str, np.ndarray]
+) -> dict[str, dict[str, Any]]:
+  """What a manifest says of files in a folder and of the arrays in them."""
+  with ThreadPoolExecutor(1) as pool:  # zlib leaves the lock to others
+    known = getattr(arrays, 'files', None)
+    files = pool.submit(lambda: known or stated_files(folder))
+    crc32 = checksums(arrays)
+  return {
+    'files': files.result(),
+    'arrays': {
+      name: {'shape': list(a.shape), 'dtype': a.dtype.name}
+      for name, a in arrays.items()
+    },
+    'crc32': crc32,
+  }
+
+
 def commit(
   folder: Path, arrays: Mapping[str, np.ndarray], labels: dict[str, Any]
 ) -> dict[str, Any]:
@@ -181,21 +201,14 @@ def commit(
 
   Args:
     folder: the save.
-    arrays: what was handed to it, name -> [R, ...].
+    arrays: what was handed to it, name -> [R, ...]; written in parts, they
+      know their checksums and files (`trajectory.parts.Whole`).
     labels: what the save holds: steps, run ids, ...
   """
-  with ThreadPoolExecutor(1) as pool:  # zlib leaves the lock to others
-    files = pool.submit(_stated, folder)
-    crc32 = checksums(arrays)
   body = {
     **labels,
     'format': FORMAT,
-    'files': files.result(),
-    'arrays': {
-      name: {'shape': list(a.shape), 'dtype': a.dtype.name}
-      for name, a in arrays.items()
-    },
-    'crc32': crc32,
+    **account(folder, arrays),
   }
   write_json(path_of(folder), signed(body))
   return body

@@ -30,6 +30,8 @@ logging.get_absl_logger().addFilter(
 
 # Where Orbax puts arrays below the folder it is given.
 _ARRAYS = 'state'
+# Folders of a save that several processes wrote, in the order of its runs.
+PART = 'part-'
 # Most ranges of a chunk that are read apart instead of the whole chunk.
 _STRETCHES = 8
 
@@ -38,15 +40,21 @@ def _is_rows(codecs: list[dict], chunk: list[int]) -> bool:
   """Whether a chunk begins with the bytes of its rows, as they are."""
   outer, *others = codecs
   made = outer.get('configuration', {})
+  if not others and outer['name'] == 'bytes':  # in a part
+    return _as_they_are(outer)
   if others or outer['name'] != 'sharding_indexed':
     return False
   (inner,) = made['codecs'] if len(made['codecs']) == 1 else ({'name': ''},)
   return (
     made['chunk_shape'] == chunk
     and made.get('index_location', 'end') == 'end'
-    and inner['name'] == 'bytes'
-    and inner.get('configuration', {}).get('endian', 'little') == 'little'
+    and _as_they_are(inner)
   )
+
+
+def _as_they_are(codec: dict) -> bool:
+  endian = codec.get('configuration', {}).get('endian', 'little')
+  return codec['name'] == 'bytes' and endian == 'little'
 
 
 def _name(path: tuple) -> str:
@@ -105,6 +113,54 @@ def save(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     ocp.save_async(str(folder), dict(arrays)).result()
 
 
+def save_part(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+  """Writes the runs of one of several processes: an OCDBT database.
+
+  Orbax has every process of a team write one folder in lockstep, with
+  collectives over the devices; parts need neither.
+
+  Args:
+    folder: absolute path of the part: PART and the first of its runs, in the
+      folder of the save.
+    arrays: name -> host array; every leading axis is the run.
+  """
+  context = ts.Context({'cache_pool': {'total_bytes_limit': 100_000_000}})
+  transaction = ts.Transaction()
+
+  def create(name: str, array: np.ndarray):
+    spec = _spec(folder, name)
+    # Large nodes and small inline values: few files, one read to open.
+    spec['kvstore'] |= {
+      'assume_config': True,
+      'config': {
+        'max_inline_value_bytes': 1024,
+        'max_decoded_node_bytes': 100_000_000,
+        'manifest_kind': 'single',
+      },
+    }
+    spec['metadata'] = {
+      'shape': array.shape,
+      'data_type': array.dtype.name,
+      'chunk_grid': {
+        'name': 'regular',
+        'configuration': {'chunk_shape': (1, *array.shape[1:])},
+      },
+      'codecs': [{'name': 'bytes', 'configuration': {'endian': 'little'}}],
+    }
+    return ts.open(spec, create=True, context=context, transaction=transaction)
+
+  opened = {name: create(name, array) for name, array in arrays.items()}
+  writes = [
+    opened[name]
+    .result()
+    .write(array, can_reference_source_data_indefinitely=True)
+    for name, array in arrays.items()
+  ]
+  for write in writes:  # only then does the transaction know all of it
+    write.copy.result()
+  transaction.commit_sync()
+
+
 def context() -> ts.Context:
   """Shared by the arrays of one trajectory: threads, and 64 MiB of cache."""
   return ts.Context(
@@ -115,56 +171,71 @@ def context() -> ts.Context:
   )
 
 
-def _kvstore(folder: Path) -> dict:
-  """Where the arrays of a save lie, as TensorStore names it."""
-  return {'driver': 'ocdbt', 'base': f'file://{folder.resolve()}/{_ARRAYS}/'}
+def bases(folder: Path) -> list[Path]:
+  """Where the arrays of a save lie: one folder, or one a part."""
+  parts = folder.resolve().glob(f'{PART}*[0-9]')
+  return sorted(parts, key=_first_run) or [folder.resolve() / _ARRAYS]
 
 
-def _opening(folder: Path, name: str, context: ts.Context | None) -> ts.Future:
-  spec = {
-    'driver': 'zarr3',
-    'kvstore': {**_kvstore(folder), 'path': f'{name}/'},
-  }
-  return ts.open(spec, read=True, open=True, context=context)
+def _first_run(base: Path) -> int:
+  return int(base.name.removeprefix(PART)) if PART in base.name else 0
+
+
+def _kvstore(base: Path) -> dict:
+  """What TensorStore calls such a folder."""
+  return {'driver': 'ocdbt', 'base': f'file://{base}/'}
+
+
+def _spec(base: Path, name: str) -> dict:
+  return {'driver': 'zarr3', 'kvstore': {**_kvstore(base), 'path': f'{name}/'}}
+
+
+def _opening(base: Path, name: str, context: ts.Context | None) -> ts.Future:
+  return ts.open(_spec(base, name), read=True, open=True, context=context)
+
+
+def _whole(parts: list[ts.Future]) -> ts.TensorStore:
+  opened = [part.result() for part in parts]
+  return opened[0] if len(opened) == 1 else ts.concat(opened, axis=0)
 
 
 def open_array(folder: Path, name: str) -> ts.TensorStore:
   """A lazy array of a save: slices are read when asked for."""
-  return _opening(folder, name, None).result()
+  return _whole([_opening(base, name, None) for base in bases(folder)])
 
 
 class Array:
-  """One array [R, K, ...] of a save, opened when first read.
+  """One array [R, K, ...] of a save or part, opened when first read.
 
   A chunk holds all K rows of a run, uncompressed, so the bytes of some rows
   are a range of its bytes: few rows are read without the others.
 
   Args:
-    folder: the save.
+    base: the folder of the save or of the part, see `bases`.
     name: of the array.
-    shape: as the manifest says.
+    shape: as the manifest says; in a part, with its runs only.
     dtype: likewise, by name.
     context: see `context`.
   """
 
   def __init__(
     self,
-    folder: Path,
+    base: Path,
     name: str,
     shape: Sequence[int],
     dtype: str,
     context: ts.Context,
   ):
-    self._folder, self._name, self._context = folder, name, context
+    self._base, self._name, self._context = base, name, context
     self.shape, self.dtype = tuple(shape), jax.numpy.dtype(dtype)
 
   @cached_property
   def _zarr(self) -> ts.Future:
-    return _opening(self._folder, self._name, self._context)
+    return _opening(self._base, self._name, self._context)
 
   @cached_property
   def _keys(self) -> ts.KvStore:
-    spec = _kvstore(self._folder)
+    spec = _kvstore(self._base)
     return ts.KvStore.open(spec, context=self._context).result()
 
   @cached_property
@@ -238,6 +309,30 @@ class Array:
     return finish
 
 
+def array(
+  bases: Sequence[Path],
+  name: str,
+  shape: Sequence[int],
+  dtype: str,
+  context: ts.Context,
+) -> Part:
+  """One array of a save, whoever wrote it.
+
+  Args:
+    bases: see `bases`.
+    name: of the array.
+    shape: of the whole, as the manifest says.
+    dtype: likewise, by name.
+    context: see `context`.
+  """
+  ends = [*map(_first_run, bases[1:]), shape[0]]
+  parts = [
+    Array(base, name, (end - _first_run(base), *shape[1:]), dtype, context)
+    for base, end in zip(bases, ends)
+  ]
+  return parts[0] if len(parts) == 1 else Lazy(parts, 0)
+
+
 def concat(parts: Sequence[Part], axis: int) -> Lazy:
   """Several lazy arrays as one along `axis`."""
   return Lazy(parts, axis)
@@ -254,7 +349,7 @@ def load(folder: Path, names: list[str], rows=slice(None)) -> dict:
   Returns:
     name -> numpy array.
   """
-  shared = context()
-  opening = {n: _opening(folder, n, shared) for n in names}
-  futures = {n: o.result()[rows].read() for n, o in opening.items()}
+  shared, where = context(), bases(folder)
+  opening = {n: [_opening(base, n, shared) for base in where] for n in names}
+  futures = {n: _whole(o)[rows].read() for n, o in opening.items()}
   return {n: np.asarray(f.result()) for n, f in futures.items()}

@@ -141,6 +141,10 @@ class Trajectory:
     return store.context()
 
   @cached_property
+  def _bases(self) -> dict[Path, list[Path]]:
+    return {path: store.bases(path) for path, _ in self.segments}
+
+  @cached_property
   def _arrays(self) -> dict[str, Lazy]:
     """Arrays by name; each keeps open what was read of it."""
     return {}
@@ -150,7 +154,9 @@ class Trajectory:
     if name not in self._arrays:
       stated = [m['arrays'][name] for _, m in parts]
       arrays = [
-        store.Array(path, name, s['shape'], s['dtype'], self._context)
+        store.array(
+          self._bases[path], name, s['shape'], s['dtype'], self._context
+        )
         for (path, _), s in zip(parts, stated)
       ]
       self._arrays[name] = store.concat(arrays, 1)

@@ -44,12 +44,14 @@ class NonDeterminismError(Exception):
   """A recomputed save differs from the committed one."""
 
 
-def _step_name(step: int) -> str:
+def step_name(step: int) -> str:
   return f'{step:010d}'
 
 
 class Writer:
   """The one process that writes a trajectory folder.
+
+  Where several write one, see `trajectory.parts`.
 
   Args:
     folder: created if missing.
@@ -62,6 +64,8 @@ class Writer:
     UserError: the folder holds another trajectory, cannot be written, or
       another process is writing it.
   """
+
+  rows = slice(None)  # of a full state: those this process computes on
 
   def __init__(
     self, folder: Path, index: dict[str, Any], allow: tuple[str, ...] = ()
@@ -166,7 +170,7 @@ class Writer:
 
   def committed_stop(self, start: int) -> int | None:
     """Where the committed segment that begins at `start` ends, if any."""
-    folder = self.folder / 'segments' / _step_name(start)
+    folder = self.folder / 'segments' / step_name(start)
     if not folder.is_dir():
       return None
     try:
@@ -203,7 +207,7 @@ class Writer:
       'eval_steps': eval_steps,
       'run_ids': self.run_ids,
     }
-    folder = self.folder / 'segments' / _step_name(start)
+    folder = self.folder / 'segments' / step_name(start)
     self._submit(self._segment, folder, labels, arrays=arrays)
 
   def _segment(self, folder: Path, labels: dict, arrays: dict) -> None:
@@ -254,7 +258,7 @@ class Writer:
     probe.touch()  # Orbax takes minutes to give up on a read-only disk
     probe.unlink()
     try:
-      store.save(folder, arrays)
+      self._place(folder, arrays)
       return manifest.commit(folder, arrays, labels)
     except Exception:
       for half in folder.parent.glob(f'{folder.name}*'):
@@ -276,7 +280,7 @@ class Writer:
 
   def _checkpoint(self, step: int, keep: bool, arrays: dict) -> None:
     name = 'branches' if keep else 'checkpoints'
-    folder = self.folder / name / _step_name(step)
+    folder = self.folder / name / step_name(step)
     labels = {'step': step, 'run_ids': self.run_ids}
     links = {'index': self._identity, 'segment': self._segments.get(step)}
     body = self._commit(folder, labels, links, arrays)
@@ -284,9 +288,12 @@ class Writer:
     for old in committed(self.folder / 'checkpoints')[:-KEEP_CHECKPOINTS]:
       saves.drop(old)
 
+  def _place(self, folder: Path, arrays: dict) -> None:
+    store.save(folder, arrays)
+
   def finished(self, last: int) -> bool:
     """Whether the full state after step `last` and all before it are there."""
-    folder = self.folder / 'branches' / _step_name(last)
+    folder = self.folder / 'branches' / step_name(last)
     reached = saves.reached(self.folder, self._start)
     return saves.stands(folder) and reached >= last
 
@@ -312,7 +319,7 @@ class Writer:
         )
         continue
       try:
-        state = load_state(path, like)
+        state = load_state(path, like, self.rows)
       except manifest.DamagedError as e:
         aside = saves.set_aside(self.folder, path)
         progress.note(f'{e}: set aside as {aside}')
@@ -323,18 +330,21 @@ class Writer:
     return None
 
 
-def load_state(folder: Path, like: PyTree, rows=slice(None)) -> PyTree:
+def load_state(
+  folder: Path, like: PyTree, rows=slice(None), verify: bool = True
+) -> PyTree:
   """A full state [R, ...] from a checkpoint or branch point.
 
   Args:
     folder: the save.
     like: a tree of the state's structure.
     rows: which runs, as an index of the run axis.
+    verify: compare every file with the manifest first.
 
   Raises:
     DamagedError: the files do not match their manifest.
   """
-  faults = manifest.faults(folder)
+  faults = manifest.faults(folder) if verify else []
   if faults:
     raise manifest.DamagedError('; '.join(faults))
   return store.like(like, store.load(folder, list(store.flatten(like)), rows))

@@ -57,11 +57,11 @@ def test_another_source_or_layout(commands, stopped, disk, tmp_path):
   folder = disk.trajectory(workdir)
   index = indexes.read(folder)
   now = index['source_digest']
-  index['source_digest'], index['layout']['device_count'] = 'older', 7
+  index['source_digest'], index['layout']['runs_per_device'] = 'older', 7
   indexes.write(folder, index)
   line = refused(commands, workdir, [])
   assert f"source_digest: 'older' -> '{now}'" in line
-  assert 'layout.device_count: 7 -> 2' in line
+  assert 'layout.runs_per_device: 7 -> 1' in line
   flags = ['--allow', 'layout', '--allow', 'source_digest']
   assert line.endswith(f'continue all the same with {" ".join(flags)}')
   done = commands.train(workdir, more=flags)

@@ -49,7 +49,9 @@ def twice(tmp_path_factory):
   context = store.context()
 
   def part(name, a):
-    return store.Array(folder, name, a.shape, a.dtype.name, context)
+    return store.array(
+      store.bases(folder), name, a.shape, a.dtype.name, context
+    )
 
   return {
     name: (

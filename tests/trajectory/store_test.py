@@ -70,8 +70,8 @@ def test_lazy_rows_and_concatenation(saved):
   assert same(lazy[1].read().result(), full[1])
   assert same(store.load(folder, ['x.int8'], [2, 0])['x.int8'],
               arrays['x.int8'][[2, 0]])  # fmt: skip
-  array = store.Array(
-    folder, 'x.float32', (3, 2, 5), 'float32', store.context()
+  array = store.array(
+    store.bases(folder), 'x.float32', (3, 2, 5), 'float32', store.context()
   )
   both = store.concat([array, array], 1)
   twice = np.concatenate([full, full], 1)
