@@ -1,6 +1,6 @@
 """All benchmarks, their table, and the page of results.
 
-  python -m benchmarks                       everything: about an hour
+  python -m benchmarks                       everything
   python -m benchmarks --only=throughput --configs=tiny
   python -m benchmarks --folder=elsewhere    leave docs/benchmarks as it is
 
