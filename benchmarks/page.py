@@ -239,8 +239,9 @@ def render(folder: Path = FOLDER) -> str:
   made = records(folder)
   parts = [_TOP, '## Targets', _targets(made)]
   for title, name, section in _SECTIONS:
-    if _of(made, name):
-      parts += [f'## {title}', section(_of(made, name))]
+    text = section(_of(made, name)) if _of(made, name) else ''
+    if text.count('\n') > 1:  # more than a heading: it was measured
+      parts += [f'## {title}', text]
   shown = {name for _, name, _ in _SECTIONS}
   for name in sorted({r['benchmark'] for r in made} - shown):
     parts += [f'## {name.capitalize()}', _other(_of(made, name))]
