@@ -170,8 +170,8 @@ def _jaxlib() -> str:
 def microbatches(example_bytes: int, batch_size: int) -> int:
   """Into how many parts a batch is best cut on the devices at hand.
 
-  On a CPU so many that the activations of a part stay near the core's cache;
-  elsewhere 1.
+  On a CPU so many that the activations of a part stay near the core's cache,
+  but no part of a single example, whose products are too small; elsewhere 1.
 
   Args:
     example_bytes: activations of one example.
@@ -181,7 +181,8 @@ def microbatches(example_bytes: int, batch_size: int) -> int:
     return 1
   divisors = (n for n in range(1, batch_size + 1) if batch_size % n == 0)
   fits = lambda n: batch_size // n * example_bytes <= CPU_ACTIVATIONS
-  return next(filter(fits, divisors), batch_size)
+  pairs = [n for n in divisors if 2 * n <= batch_size] or [1]
+  return next(filter(fits, pairs), pairs[-1])
 
 
 def choose(mode: str = 'auto', block: int = 0, microbatches: int = 1) -> Layout:

@@ -30,7 +30,8 @@ def test_microbatches_are_the_fewest_whose_activations_fit():
   assert layout.microbatches(fit // 12, 12) == 1
   assert layout.microbatches(fit // 12 + 1, 12) == 2
   assert layout.microbatches(fit // 5, 12) == 3  # parts of 4: 5 is no divisor
-  assert layout.microbatches(2 * fit, 12) == 12
+  assert layout.microbatches(2 * fit, 12) == 6  # no part of one example
+  assert layout.microbatches(2 * fit, 1) == 1
 
 
 @pytest.mark.parametrize(
