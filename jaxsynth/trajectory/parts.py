@@ -20,9 +20,7 @@ array, and checking, resuming and reading need not know who wrote it.
 import os
 import secrets
 import shutil
-from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ import numpy as np
 
 from jaxsynth import peers
 from jaxsynth.trajectory import manifest, store
+from jaxsynth.trajectory.queue import SaveQueue
 from jaxsynth.trajectory.writer import Writer, load_state, step_name
 from jaxsynth.types import PyTree
 
@@ -157,21 +156,16 @@ class PartWriter:
   def __init__(self, parts: _Parts, rows: range, folder: Path):
     self.folder, self._parts = Path(folder).absolute(), parts
     self._rows = slice(rows.start, rows.stop)
-    self._worker = ThreadPoolExecutor(1, 'trajectory-writer')
-    self._pending: deque[tuple[Future, int]] = deque()
-    self._failed: BaseException | None = None
+    self._queue = SaveQueue()
 
-  _submit, wait = Writer._submit, Writer.wait
-  _unless_failed = Writer._unless_failed
+  def wait(self) -> None:
+    self._queue.wait()
 
   def __enter__(self) -> 'PartWriter':
     return self
 
   def __exit__(self, kind, *exc) -> None:
-    try:
-      self.wait()
-    finally:
-      self._worker.shutdown()
+    self._queue.close()
     if kind is None:  # then process 0 has committed all there is
       peers.wait(f'{self.folder} {self._parts.attempt}')
 
@@ -185,11 +179,11 @@ class PartWriter:
   ) -> None:
     del stop, snapshot_steps, eval_steps
     folder = self.folder / 'segments' / step_name(start)
-    self._submit(self._parts.write, folder, arrays=arrays)
+    self._queue.submit(self._parts.write, folder, arrays=arrays)
 
   def checkpoint(self, step: int, state: PyTree, keep: bool) -> None:
     folder = _save_folder(self.folder, step, keep)
-    self._submit(self._parts.write, folder, arrays=store.flatten(state))
+    self._queue.submit(self._parts.write, folder, arrays=store.flatten(state))
 
   def committed_stop(self, start: int) -> int | None:
     return peers.first(lambda: None)

@@ -14,9 +14,7 @@ is set aside and written anew.
 
 import json
 import shutil
-from collections import deque
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +29,11 @@ from jaxsynth.trajectory.compare import (
   differing_rows,
 )
 from jaxsynth.trajectory.lock import Lock
+from jaxsynth.trajectory.queue import SaveQueue
 from jaxsynth.trajectory.saves import committed
 from jaxsynth.types import PyTree
 
 KEEP_CHECKPOINTS = 2
-# Host memory that saves may hold while they wait and are written; a larger one
-# goes alone.
-QUEUE_BYTES = 512 << 20
 
 
 class NonDeterminismError(Exception):
@@ -85,9 +81,7 @@ class Writer:
     # state at a step.
     self._segments = self._ends()
     self._states: dict[int, str] = {}
-    self._worker = ThreadPoolExecutor(1, 'trajectory-writer')
-    self._pending: deque[tuple[Future, int]] = deque()
-    self._failed: BaseException | None = None
+    self._queue = SaveQueue()
 
   def _open(self, new: dict, allow: tuple[str, ...]) -> dict[str, Any]:
     """Writes the index, or compares it with the one on disk; tidies up."""
@@ -129,37 +123,14 @@ class Writer:
       self.checkpoint(*state, keep=True)
       self.wait()
 
-  def _submit(self, fn, *args, arrays: Mapping[str, np.ndarray]) -> None:
-    """Queues a save, waiting until there is room for its arrays."""
-    size = sum(a.nbytes for a in arrays.values())
-    room = lambda: sum(n for _, n in self._pending) + size <= QUEUE_BYTES
-    while self._pending and (self._pending[0][0].done() or not room()):
-      self._pending.popleft()[0].result()
-    if self._failed:
-      raise self._failed
-    task = self._worker.submit(self._unless_failed, fn, *args, arrays)
-    self._pending.append((task, size))
-
-  def _unless_failed(self, fn, *args) -> None:
-    """Runs a save unless one before it failed: what follows would lie."""
-    if self._failed:
-      return
-    try:
-      fn(*args)
-    except BaseException as e:
-      self._failed = e
-      raise
-
   def wait(self) -> None:
     """Waits for the saves under way and raises what went wrong in them."""
-    while self._pending:
-      self._pending.popleft()[0].result()
+    self._queue.wait()
 
   def close(self) -> None:
     try:
-      self.wait()
+      self._queue.close()
     finally:
-      self._worker.shutdown()
       self._lock.close()
 
   def __enter__(self) -> 'Writer':
@@ -208,7 +179,7 @@ class Writer:
       'run_ids': self.run_ids,
     }
     folder = self.folder / 'segments' / step_name(start)
-    self._submit(self._segment, folder, labels, arrays=arrays)
+    self._queue.submit(self._segment, folder, labels, arrays=arrays)
 
   def _segment(self, folder: Path, labels: dict, arrays: dict) -> None:
     start = labels['start']
@@ -276,7 +247,9 @@ class Writer:
       state: host arrays, not changed by the caller afterwards.
       keep: as a branch point, for ever; else as one of the latest two.
     """
-    self._submit(self._checkpoint, step, keep, arrays=store.flatten(state))
+    self._queue.submit(
+      self._checkpoint, step, keep, arrays=store.flatten(state)
+    )
 
   def _checkpoint(self, step: int, keep: bool, arrays: dict) -> None:
     name = 'branches' if keep else 'checkpoints'

@@ -9,7 +9,7 @@ import pytest
 
 from jaxsynth.errors import UserError
 from jaxsynth.trajectory import index as indexes
-from jaxsynth.trajectory import manifest, writer
+from jaxsynth.trajectory import manifest, queue, writer
 
 INDEX = {
   'runs': [{'run_id': 'a'}, {'run_id': 'b'}],
@@ -174,6 +174,28 @@ def test_a_damaged_state_is_not_resumed_from(tmp_path, capsys):
     assert manifest.path_of(aside).exists()
 
 
+def test_a_save_that_fails_leaves_nothing_half_written(tmp_path, monkeypatch):
+  """The room it took on a full disk is free again; what stood stays."""
+
+  def half(folder, arrays):
+    folder.mkdir()
+    (folder / 'some').write_bytes(b'bytes')
+    folder.with_name(f'{folder.name}.tmp-1').mkdir()
+    raise OSError(28, 'No space left on device')
+
+  state = {'w': np.ones((2, 3))}
+  with writer.Writer(tmp_path / 'w', INDEX) as out:
+    out.checkpoint(0, state, keep=True)
+  monkeypatch.setattr(writer.store, 'save', half)
+  with (
+    pytest.raises(OSError, match='No space'),
+    writer.Writer(tmp_path / 'w', INDEX) as out,
+  ):
+    out.checkpoint(5, state, keep=True)
+  names = sorted(p.name for p in (tmp_path / 'w' / 'branches').iterdir())
+  assert names == ['0000000000', '0000000000.json']
+
+
 def test_nothing_is_saved_after_a_save_that_failed(tmp_path, monkeypatch):
   """A checkpoint without the segment before it would claim a history."""
   save = writer.store.save
@@ -206,7 +228,7 @@ def test_waiting_saves_hold_bounded_memory(tmp_path, monkeypatch):
 
   monkeypatch.setattr(writer.store, 'save', slow)
   monkeypatch.setattr(writer.manifest, 'commit', lambda *a: {'crc32': {}})
-  monkeypatch.setattr(writer, 'QUEUE_BYTES', 3 * 800)
+  monkeypatch.setattr(queue, 'QUEUE_BYTES', 3 * 800)
   state = {'w': np.ones((2, 50))}  # 800 bytes
   with writer.Writer(tmp_path / 'w', INDEX) as out:
     for step in (1, 2, 3):
@@ -217,7 +239,7 @@ def test_waiting_saves_hold_bounded_memory(tmp_path, monkeypatch):
     assert gate.is_set()
     big = {'w': np.ones((2, 5000))}
     out.checkpoint(5, big, keep=True)  # larger than the limit: alone
-    assert len(out._pending) == 1
+    assert len(out._queue._pending) == 1
 
 
 def test_another_source_names_the_flag_that_continues(lab, tmp_path):
