@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsynth.train.weights import shares
 from jaxsynth.types import Array, Batch, Scalars
 
 
@@ -70,8 +71,7 @@ def measure(
     start = 0
     for name, parts in group.items():
       rows_of = slice(start, start := start + len(parts.weights))
-      weight = parts.weights.reshape(len(parts.weights), -1).sum(-1)
-      share = weight / jnp.where(weight.sum() > 0, weight.sum(), 1)
+      share = shares(parts.weights)
       for key, value in {'loss': values, **scalars}.items():
         out[f'{name}/{key}'] = jnp.tensordot(share, value[rows_of], 1)
   return out

@@ -21,7 +21,7 @@ from jaxsynth import rng
 from jaxsynth.models.base import Model
 from jaxsynth.optim.optimizers import Optimizer
 from jaxsynth.tasks.base import Task
-from jaxsynth.train import evaluation
+from jaxsynth.train import evaluation, weights
 from jaxsynth.train.program import Program, State
 from jaxsynth.types import Array, Batch, Key, PyTree, Run, Scalars
 
@@ -36,13 +36,6 @@ def section(hparams: dict[str, Array], name: str) -> dict[str, Array]:
     for k, v in hparams.items()
     if k.startswith(prefix)
   }
-
-
-def weighted_mean(values: Array, weights: Array) -> Array:
-  """The mean of values under weights that broadcast to them; 0 without any."""
-  weights = jnp.broadcast_to(weights, values.shape)
-  total = weights.sum()
-  return (values * weights).sum() / jnp.where(total > 0, total, 1)
 
 
 def cross_entropy(
@@ -68,8 +61,8 @@ def cross_entropy(
   chosen = jnp.where(hit, logits, 0).sum(-1)
   nll = jax.nn.logsumexp(logits, -1) - chosen
   correct = chosen >= logits.max(-1)
-  accuracy = weighted_mean(correct, batch.weights)
-  return weighted_mean(nll, batch.weights), {'accuracy': accuracy}
+  accuracy = weights.mean(correct, batch.weights)
+  return weights.mean(nll, batch.weights), {'accuracy': accuracy}
 
 
 def mean_squared_error(
@@ -79,7 +72,7 @@ def mean_squared_error(
   del t
   prediction = apply(params, batch.inputs, key=key).prediction
   error = jnp.square(prediction - batch.targets).mean(-1)
-  return weighted_mean(error, batch.weights), {}
+  return weights.mean(error, batch.weights), {}
 
 
 LOSSES = {'cross_entropy': cross_entropy, 'mse': mean_squared_error}
@@ -147,8 +140,6 @@ def supervised(
     parts = jax.tree.map(
       lambda x: x.reshape(microbatches, -1, *x.shape[1:]), batch
     )
-    weight = parts.weights.reshape(microbatches, -1).sum(-1)
-    share = weight / jnp.where(weight.sum() > 0, weight.sum(), 1)
 
     def add(total, part):
       rows, number, share = part
@@ -158,7 +149,9 @@ def supervised(
     one = jax.tree.map(lambda x: x[0], parts)
     zero = jax.tree.map(jnp.zeros_like, jax.eval_shape(grad, params, one, key))
     numbers = jnp.arange(microbatches)
-    return jax.lax.scan(add, zero, (parts, numbers, share))[0]
+    return jax.lax.scan(
+      add, zero, (parts, numbers, weights.shares(parts.weights))
+    )[0]
 
   def only_trainable(tree: PyTree, params: PyTree) -> PyTree:
     if trainable is None:
