@@ -202,12 +202,13 @@ def extend(args: argparse.Namespace) -> int:
   _no_overrides(args)
   from jaxsynth import launch
   from jaxsynth.grow import extend as extending
-  from jaxsynth.grow import source, zoom
+  from jaxsynth.grow import fork as forking
+  from jaxsynth.grow import lengthen, source, zoom
   from jaxsynth.train import layout
   from jaxsynth.trajectory import shards
 
   folders = shards.standing(Path(args.workdir))
-  given = {name: getattr(args, name) for name in extending.lengthen.PLANS}
+  given = {name: getattr(args, name) for name in lengthen.PLANS}
   plans = {k: zoom.parse_steps(v) for k, v in given.items() if v}
   layout.configure()
   options = {'plans': plans, 'allow': args.allow, 'quiet': args.quiet}
@@ -221,7 +222,7 @@ def extend(args: argparse.Namespace) -> int:
         name = source.workdir_of(folder)[1]
         output = Path(args.fork) / 'stages' / name
         code |= _proved(
-          extending.fork(
+          forking.fork(
             folder, args.steps, output, stopping=stopping, say=say, **options
           )
         )

@@ -8,6 +8,7 @@ import pytest
 from jaxsynth import cli, stage, verify
 from jaxsynth.errors import UserError
 from jaxsynth.grow import extend as extending
+from jaxsynth.grow import fork as forking
 from jaxsynth.grow import seeds, source
 from jaxsynth.grow import zoom as zooming
 from jaxsynth.trajectory import index, manifest, saves
@@ -80,7 +81,7 @@ def test_an_extended_trajectory(grow, copy, forge):
 def test_a_fork(finished, grow, copy, tmp_path, forge):
   """It has nothing to train up to step 24, the end of its source."""
   folder = tmp_path / 'fork'
-  grow(extending.fork, copy, 28, folder)
+  grow(forking.fork, copy, 28, folder)
   assert whats(folder) == []
   names = [path.name for path in saves.committed(folder / 'branches')]
   assert [int(name) for name in names] == [8, 24, 28]

@@ -7,6 +7,7 @@ import pytest
 from jaxsynth import build, stage
 from jaxsynth.errors import UserError
 from jaxsynth.grow import extend as extending
+from jaxsynth.grow import fork as forking
 from jaxsynth.grow import lengthen
 from jaxsynth.train.loop import Stopped
 from jaxsynth.trajectory import check
@@ -138,7 +139,7 @@ def test_a_fork_equals_its_config_trained_at_once(toy, tmp_path):
   whole = train(tmp_path / 'new', optimizer=new, train={'steps': 40})
   program = scheduled(build.build(whole.index['config']).optimizer)
   lines = []
-  forked, proved = extending.fork(
+  forked, proved = forking.fork(
     old.folder, 40, tmp_path / 'fork', program=program, say=lines.append,
     quiet=True,
   )  # fmt: skip
@@ -171,7 +172,7 @@ def test_a_fork_keeps_off_what_is_there(toy, finished, tmp_path):
   (tmp_path / 'mine').mkdir()
   (tmp_path / 'mine' / 'notes.txt').write_text('mine')
   with pytest.raises(UserError, match=r"'notes.txt': choose another"):
-    extending.fork(
+    forking.fork(
       finished.folder, 40, tmp_path / 'mine', program=toy.program, quiet=True
     )
   assert [p.name for p in (tmp_path / 'mine').iterdir()] == ['notes.txt']
