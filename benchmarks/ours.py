@@ -30,6 +30,7 @@ from jaxsynth.config import override
 from jaxsynth.train import engine as engines
 from jaxsynth.train import layout as layouts
 from jaxsynth.train import loop, sweep
+from jaxsynth.train.blocks import blocks_of, initial
 from jaxsynth.train.program import Program
 from jaxsynth.trajectory.plan import Call
 
@@ -115,8 +116,8 @@ class Trainer:
     layout, engine, specs, call = parts_of(setup, program, events)
     self.runs = len(specs)
     self.steps = call.stop - call.start
-    self._blocks = loop.blocks_of(specs, engine, layout)
-    states = loop.initial(self._blocks, engine)
+    self._blocks = blocks_of(specs, engine, layout)
+    states = initial(self._blocks, engine)
     first = self._blocks[0]
     lowered = engine.call.lower(
       first.run, first.constants, states[0], engines.cuts(call)

@@ -9,7 +9,7 @@ from rich.filesize import decimal
 
 from jaxsynth import build, stage
 from jaxsynth.train import engine as engines
-from jaxsynth.train import loop
+from jaxsynth.train.blocks import blocks_of, initial
 from jaxsynth.train.program import Program
 
 
@@ -27,8 +27,8 @@ def measure(setup: build.Setup, program: Program | None = None) -> dict:
   sizes = stage.schedule_of(setup, program)
   shared = setup.sweep.shares(program.constant_streams)
   engine = engines.build(program, layout, sizes, shared)
-  blocks = loop.blocks_of(specs[: layout.block], engine, layout)
-  state = loop.initial(blocks, engine)[0]
+  blocks = blocks_of(specs[: layout.block], engine, layout)
+  state = initial(blocks, engine)[0]
   block = blocks[0]
   call = sizes.calls[0]
 

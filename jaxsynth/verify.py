@@ -17,7 +17,7 @@ from jaxsynth import build, progress, source, stage
 from jaxsynth.errors import UserError
 from jaxsynth.train import engine as engines
 from jaxsynth.train import layout as layouts
-from jaxsynth.train import loop
+from jaxsynth.train.blocks import blocks_of, gather, initial
 from jaxsynth.train.supervised import section
 from jaxsynth.train.sweep import RunSpec
 from jaxsynth.trajectory import check as checking
@@ -147,9 +147,9 @@ def _initial(
   with progress.bar('initialise', len(specs), quiet) as update:
     for i in range(0, len(specs), layout.block):
       part = specs[i : i + layout.block]
-      blocks = loop.blocks_of(part, engine, layout)
-      kept = keep(loop.initial(blocks, engine)[0])
-      host = loop.gather(blocks, [kept], copy=False)
+      blocks = blocks_of(part, engine, layout)
+      kept = keep(initial(blocks, engine)[0])
+      host = gather(blocks, [kept], copy=False)
       yield slice(i, i + len(part)), store.flatten({'snapshots': host})
       update(i + len(part))
 
