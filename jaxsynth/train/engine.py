@@ -13,10 +13,10 @@ whole training is one compile whatever its plan. Inside,
 the functions see one run (`map`) or are vmapped over the block's runs on a
 device (`vmap`): time outside, runs inside, the step counter shared.
 
-What a step draws (its batch) is drawn for several steps at once: a scan over
-the positions of 32 batches costs hardly more than over those of one. Steps are
-drawn in groups that start at multiples of the group's size, so a step's place
-in its group, and with it every bit, is the same wherever a call starts.
+What a step draws (its batch) is drawn for several steps at once, so that a
+sampler's walk along the positions is made once for all of them. Steps are drawn
+in groups that start at multiples of the group's size, so a step's place in its
+group, and with it every bit, is the same wherever a call starts.
 """
 
 import math

@@ -6,8 +6,8 @@ Two ways to advance many runs:
   vmap   a block of runs per device at once: small products become large ones.
 
 A CPU is slow at batched small products, and one single-threaded device per
-core, each with one run, is the fastest layout there; an accelerator is expected
-to want the opposite, which nobody has measured yet. `python -m
+core, each with one run, was the fastest layout of a prototype; an accelerator
+is expected to want the opposite. Neither is measured here yet: `python -m
 benchmarks.throughput --layout=vmap` against `--layout=map` tells. `auto` reads
 the backend and the device count, never the number of runs: runs go in blocks of
 one fixed size, so adding a run changes no other.
@@ -171,7 +171,7 @@ def microbatches(example_bytes: int, batch_size: int) -> int:
   """Into how many parts a batch is best cut on the devices at hand.
 
   On a CPU so many that the activations of a part stay near the core's cache,
-  but no part of a single example, whose products are too small; elsewhere 1.
+  but no part of a single example; elsewhere 1.
 
   Args:
     example_bytes: activations of one example.

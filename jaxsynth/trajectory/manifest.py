@@ -7,7 +7,7 @@ digest. A save without a manifest was never committed. All of it is plain JSON,
 and signed: a file must be, byte for byte, what `signed` writes for what it
 says.
 
-Files get a CRC because they are hundreds of megabytes: it costs half of a
+Files get a CRC because they are hundreds of megabytes: it is cheaper than a
 BLAKE2b, and finds every flipped bit and all but one in 2^32 of other damages.
 """
 
