@@ -17,7 +17,8 @@ import numpy as np
 
 from jaxsynth import build, peers, progress, source
 from jaxsynth.errors import UserError
-from jaxsynth.train import keeping, loop, sweep
+from jaxsynth.train import compiling, keeping, loop, sweep
+from jaxsynth.train import engine as engines
 from jaxsynth.train import layout as layouts
 from jaxsynth.train.program import Program
 from jaxsynth.trajectory import index as indexes
@@ -168,8 +169,8 @@ def index_of(
   setup: build.Setup,
   layout: layouts.Layout,
   parent: dict | None,
+  state: PyTree,
   program: Program | None = None,
-  parent_state: PyTree = None,
   origin: Origin | None = None,
 ) -> dict[str, Any]:
   """What a trajectory says of itself.
@@ -178,13 +179,12 @@ def index_of(
     setup: what is trained.
     layout: on what.
     parent: what the index says of it.
+    state: of one run, its shapes.
     program: if it is not the ordinary one.
-    parent_state: of one run.
     origin: what is retraced.
   """
   record = layout.record()
   whole = program or setup.program()
-  state = abstract_state(whole, setup.sweep.runs()[0], parent_state)
   kept = store.flatten(jax.eval_shape(whole.keep, state))
   specs = origin.runs if origin else setup.sweep.runs()
   cut = {'start': origin.start, 'origin': origin.record} if origin else {}
@@ -267,9 +267,16 @@ def train(
   needed = layout.states(len(specs))
   parents, record = _parent_states(parent, specs, folder, needed)
   one_parent = jax.tree.map(lambda x: x[0], parents)
-  keeping.check_storable(program, sweep.one(specs[0]), one_parent)
-  index = index_of(setup, layout, record, own, one_parent, origin)
   first = origin.start if origin else 0
+  schedule = schedule_of(setup, program, one_parent, first)
+  shared = setup.sweep.shares(program.constant_streams)
+  engine = engines.build(program, layout, schedule, shared)
+  traced = compiling.trace(engine, specs, schedule, layout, parents)
+  keeping.check_storable(traced)
+  state = jax.eval_shape(
+    lambda tree: jax.tree.map(lambda x: x[0], tree), traced.init.out_info
+  )
+  index = index_of(setup, layout, record, state, own, origin)
   held, allow = layout.held(len(specs)), (*allow, 'spread')
   if origin and peers.count() > 1:
     raise UserError('one process alone zooms, extends and adds seeds')
@@ -285,12 +292,11 @@ def train(
             other(event)
 
         loop.train(
-          program,
+          engine,
           specs,
-          schedule_of(setup, program, one_parent, first),
+          schedule,
           layout,
           out,
-          shared=setup.sweep.shares(program.constant_streams),
           parents=parents,
           checkpoint_calls=setup.train.checkpoint_calls,
           observe=observe,

@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -147,12 +146,10 @@ def go(
   **options: Any,
 ) -> Trajectory:
   """Trains, or goes on training, `runs` in `folder` and opens the result."""
-  options = {'shared': False, **options}
-  patch = mock.patch.object(engines, 'build', _memo)
-  with patch, Writer(folder, index(runs, **(about or {}))) as writer:
-    loop.train(
-      program, runs, sizes or schedule(), on or layout(), writer, **options
-    )
+  sizes, on = sizes or schedule(), on or layout()
+  engine = _memo(program, on, sizes, options.pop('shared', False))
+  with Writer(folder, index(runs, **(about or {}))) as writer:
+    loop.train(engine, runs, sizes, on, writer, **options)
   return Trajectory(folder, constants=program.constants)
 
 

@@ -31,7 +31,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxsynth.train.layout import Layout
-from jaxsynth.train.program import Program
+from jaxsynth.train.program import Program, check_state
 from jaxsynth.trajectory.plan import Call, Schedule
 from jaxsynth.types import Array, PyTree, Run
 
@@ -129,9 +129,11 @@ def advance(
     The new state, and (snapshots, scalars, evals) with a leading row axis.
   """
   t0 = cut.bounds[0]
+  after, scalars = jax.eval_shape(lambda s, t: step(s, t, draw(t)), state, t0)
+  check_state(state, after)
   shapes = (
     jax.eval_shape(keep, state),
-    jax.eval_shape(lambda s, t: step(s, t, draw(t)), state, t0)[1],
+    scalars,
     jax.eval_shape(evaluate, state, t0),
   )
   for name in set(shapes[1]) & set(shapes[2]):
@@ -217,6 +219,11 @@ def build(
     sizes: the schedule whose static sizes the call is built for.
     shared: whether all runs share one copy of the constants.
   """
+  # Traced twice, for its shapes and for itself: the second time is for free.
+  program = program._replace(
+    step=jax.jit(program.step, inline=True),
+    evaluate=jax.jit(program.evaluate, inline=True),
+  )
   mesh = layout.mesh
   const_spec = _ALL if shared else _RUN
   const_axis = None if shared else 0

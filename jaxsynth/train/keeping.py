@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxsynth.errors import UserError, unknown
+from jaxsynth.train.compiling import Traced
 from jaxsynth.train.program import Program
 from jaxsynth.trajectory import store
-from jaxsynth.types import PyTree, Run, Scalars
+from jaxsynth.types import PyTree
 
 # float32 keeps every leaf as it is.
 DTYPES = ('float32', 'bfloat16')
@@ -74,35 +75,22 @@ def nested(tree: PyTree) -> PyTree:
   return store.unflatten({k.replace('/', '.'): v for k, v in tree.items()})
 
 
-def check_storable(program: Program, run: Run, parent: PyTree) -> None:
-  """Traces a program and refuses, in one line, what could not be stored.
+def check_storable(traced: Traced) -> None:
+  """Refuses, in one line, what could not be stored of a training.
 
   Args:
-    program: what is trained.
-    run: one run, scalars.
-    parent: its parent's state, or None.
+    traced: what is trained.
 
   Raises:
     UserError: a leaf without elements, or whose name would be ambiguous.
   """
-
-  def outputs(run: Run, parent: PyTree) -> tuple[PyTree, Scalars, Scalars]:
-    run = run._replace(constants=program.constants(run), parent=parent)
-    state = program.init(run)
-    t = jnp.int32(0)
-    return (
-      state,
-      program.keep(state),
-      program.step(run, state, t)[1],
-      program.evaluate(run, state, t),
-    )
-
-  state, kept, scalars, evals = jax.eval_shape(outputs, run, parent)
-  for kind, tree in (
-    ('state', state),
-    ('snapshot', kept),
-    ('scalars', scalars),
-    ('evaluation', evals),
+  state = traced.init.out_info
+  kept, scalars, evals = traced.call.out_info[1]
+  for kind, tree, axes in (  # all have [block], what a call keeps also [rows]
+    ('state', state, 1),
+    ('snapshot', kept, 2),
+    ('scalars', scalars, 2),
+    ('evaluation', evals, 2),
   ):
     metrics = kind in ('scalars', 'evaluation')
     try:
@@ -113,8 +101,9 @@ def check_storable(program: Program, run: Run, parent: PyTree) -> None:
     except (ValueError, TypeError, AttributeError) as e:
       raise UserError(f'the {kind} cannot be stored: {e}') from None
     for name, leaf in names.items():
-      if not math.prod(leaf.shape):
+      shape = tuple(leaf.shape[axes:])
+      if not math.prod(shape):
         raise UserError(
-          f'the {kind} cannot be stored: {name!r} has shape '
-          f'{tuple(leaf.shape)}, no elements'
+          f'the {kind} cannot be stored: {name!r} has shape {shape}, '
+          'no elements'
         )

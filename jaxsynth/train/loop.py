@@ -14,12 +14,11 @@ import jax
 import numpy as np
 
 from jaxsynth import peers
-from jaxsynth.train import collect
+from jaxsynth.train import collect, compiling
 from jaxsynth.train import engine as engines
 from jaxsynth.train.blocks import Block, blocks_of, gather, initial, scatter
 from jaxsynth.train.keeping import nested
 from jaxsynth.train.layout import Layout
-from jaxsynth.train.program import Program
 from jaxsynth.train.sweep import RunSpec
 from jaxsynth.trajectory import store
 from jaxsynth.trajectory.plan import Call, Schedule
@@ -155,13 +154,12 @@ def _bytes_a_run(done: Advanced) -> int:
 
 
 def train(
-  program: Program,
+  engine: engines.Engine,
   specs: list[RunSpec],
   schedule: Schedule,
   layout: Layout,
   writer: Writer,
   *,
-  shared: bool,
   parents: PyTree = None,
   checkpoint_calls: int = 20,
   observe: Callable[[Event], None] = lambda event: None,
@@ -170,12 +168,11 @@ def train(
   """Trains all runs of one group to the end, or continues where it stopped.
 
   Args:
-    program: what is trained.
+    engine: what is trained, built for this schedule and layout.
     specs: the runs.
     schedule: calls and what they keep.
     layout: how runs lie on devices.
     writer: where the trajectory goes.
-    shared: whether all runs share one copy of the constants.
     parents: full states the runs of `layout.states` start from, or None.
     checkpoint_calls: a checkpoint every so many calls. A segment ends there,
       and where it holds SEGMENT_BYTES.
@@ -188,7 +185,9 @@ def train(
   """
   last = schedule.calls[-1].stop
   stop = lambda: peers.anywhere(stopping())
-  engine = engines.build(program, layout, schedule, shared)
+  compiling.compile_all(
+    compiling.trace(engine, specs, schedule, layout, parents)
+  )
   blocks = blocks_of(specs, engine, layout)
   states = initial(blocks, engine, parents)
   resumed = writer.latest(states[0])

@@ -21,6 +21,9 @@ random keys are not part of it, as they derive from `run.seeds` and `t` (see
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
+
+from jaxsynth.errors import UserError
 from jaxsynth.types import Array, PyTree, Run, Scalars
 
 State = PyTree
@@ -55,3 +58,31 @@ class Program(NamedTuple):
   constants: Callable[[Run], PyTree] = lambda run: {}
   constant_streams: tuple[str, ...] = ('task', 'eval', 'task.')
   draw: Callable[[Run, Array], PyTree] = lambda run, t: None
+
+
+def check_state(before: PyTree, after: PyTree) -> None:
+  """Refuses a step that returns another kind of state than it is given.
+
+  Args:
+    before: the state, or its shapes.
+    after: what `step` made of it.
+
+  Raises:
+    UserError: a leaf came, went, or changed its shape or dtype.
+  """
+
+  def described(tree: PyTree) -> dict[str, str]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {
+      jax.tree_util.keystr(path): f'{x.dtype}{list(x.shape)}'
+      for path, x in leaves
+    }
+
+  given, returned = described(before), described(after)
+  for name in {**given, **returned}:
+    was, now = given.get(name, 'nothing'), returned.get(name, 'nothing')
+    if was != now:
+      raise UserError(
+        f'step returns another state than it is given: {name} was {was} and '
+        f'is {now}'
+      )

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -24,6 +23,8 @@ from jaxsynth.trajectory.leaf import read_all
 from jaxsynth.types import Array, Key, PyTree, Run
 
 if TYPE_CHECKING:
+  import xarray as xr
+
   from jaxsynth.trajectory.trajectory import Trajectory
 
 OVER = ('snapshot', 'run', 'pair')
@@ -136,7 +137,7 @@ def run(
   title: str | None,
   quiet: bool,
   partial: bool,
-) -> xr.Dataset:
+) -> 'xr.Dataset':
   """See `Trajectory.map`."""
   if over not in OVER:
     raise unknown('over', over, OVER)
@@ -263,8 +264,10 @@ def label(
   over: str,
   dims: dict[str, tuple[str, ...]],
   coords: dict[str, Any],
-) -> xr.Dataset:
+) -> 'xr.Dataset':
   """Arrays [items, ...] as a Dataset with named dimensions."""
+  import xarray as xr  # half a second that the start of a training can spare
+
   runs = len(traj.run_index)
   lead = ('run',) if over == 'run' else ('run', 'step')
   steps = {'run': None, 'pair': traj.steps[1:], 'snapshot': traj.steps}[over]

@@ -14,10 +14,9 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from jaxsynth.errors import UserError
 from jaxsynth.trajectory import index as indexes
@@ -25,6 +24,9 @@ from jaxsynth.trajectory.compare import differences
 from jaxsynth.trajectory.leaf import expand
 from jaxsynth.trajectory.saves import committed
 from jaxsynth.trajectory.trajectory import Trajectory
+
+if TYPE_CHECKING:
+  import xarray as xr
 
 FOLDER = 'shards'
 # What may differ between the configs of two shards.
@@ -110,8 +112,10 @@ class Joined(Trajectory):
     return JoinedLeaf(parts, self.run_index, self.rows)
 
   @cached_property
-  def metrics(self) -> xr.Dataset:
+  def metrics(self) -> 'xr.Dataset':
     """As of one trajectory; the axis `run` goes over all shards."""
+    import xarray as xr  # slow, see `mapping`
+
     whole = xr.concat([m.metrics for m in self.members], 'run')
     view = whole.isel(run=self.run_index)
     return view.assign_coords(run=np.arange(len(self.run_index)))

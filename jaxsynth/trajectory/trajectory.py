@@ -18,11 +18,9 @@ import dataclasses
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
 from jaxsynth.errors import UserError, unknown
 from jaxsynth.trajectory import index as indexes
@@ -30,6 +28,10 @@ from jaxsynth.trajectory import mapping, paths, saves, store
 from jaxsynth.trajectory.lazy import Lazy
 from jaxsynth.trajectory.leaf import Leaf, read_all
 from jaxsynth.types import PyTree, Run
+
+if TYPE_CHECKING:
+  import pandas as pd
+  import xarray as xr
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -109,11 +111,13 @@ class Trajectory:
     return record and Trajectory(folder, self.apply, self.constants)
 
   @cached_property
-  def runs(self) -> pd.DataFrame:
+  def runs(self) -> 'pd.DataFrame':
     """The table of runs: identity, hyperparameters, seeds, divergence.
 
     `diverged_at` is the first update whose loss was not finite, or NaN.
     """
+    import pandas as pd  # slow, see `mapping`
+
     rows = []
     for run in self.index['runs']:
       seeds = {f'seed.{k}': v for k, v in run['seeds'].items()}
@@ -236,13 +240,15 @@ class Trajectory:
     )
 
   @cached_property
-  def metrics(self) -> xr.Dataset:
+  def metrics(self) -> 'xr.Dataset':
     """Scalars of every step, (run, step), and evaluations, (run, eval_step).
 
     The scalar at step s was computed in update s, on the batch and the
     parameters before it; step 1 is the first. Evaluations at eval_step s are
     of the parameters after s updates, as snapshots are.
     """
+    import xarray as xr  # slow, see `mapping`
+
     variables = {}
     names = {n for _, m in self.segments for n in m['arrays']}
     for name in sorted(names):
@@ -309,7 +315,7 @@ class Trajectory:
     title: str | None = None,
     quiet: bool = False,
     partial: bool = False,
-  ) -> xr.Dataset:
+  ) -> 'xr.Dataset':
     """Applies a pure function to every snapshot, run or pair of snapshots.
 
     Args:

@@ -152,9 +152,39 @@ def test_what_cannot_be_stored_is_refused_at_once(
     ),
   }  # fmt: skip
   other = program._replace(**{part: wrap[part]})
+  if part == 'init':  # a state that lasts
+
+    def step(run, state, t):
+      rest = {k: v for k, v in state.items() if k != name}
+      rest, scalars = program.step(run, rest, t)
+      return put(rest, name, bad), scalars
+
+    other = other._replace(step=step)
   with pytest.raises(UserError, match='cannot be stored') as e:
     stage.train(setup, tmp_path / 'x', program=other, quiet=True)
   assert says in str(e.value)
+  assert '\n' not in str(e.value)
+  assert not (tmp_path / 'x').exists()
+
+
+@pytest.mark.parametrize(
+  ('change', 'says'),
+  [
+    (lambda s: {'x': s['x']}, 'count.* was .* and is nothing'),
+    (lambda s: {**s, 'y': s['x']}, "'y'.* was nothing and is float32"),
+    (lambda s: {**s, 'x': s['x'][:2]}, r"'x'.* was float32.5. and is .*2"),
+  ],
+)
+def test_a_step_returns_the_state_it_was_given(
+  tiny, lab, tmp_path, change, says
+):
+  def step(run, state, t):
+    state, scalars = lab.toy.step(run, state, t)
+    return change(state), scalars
+
+  other = lab.toy._replace(step=step)
+  with pytest.raises(UserError, match=says) as e:
+    stage.train(setup_of(tiny), tmp_path / 'x', program=other, quiet=True)
   assert '\n' not in str(e.value)
   assert not (tmp_path / 'x').exists()
 
