@@ -1,0 +1,114 @@
+"""Sees a queued resource to its end: asks again for what was taken away.
+
+A loop without memory: all it knows it reads from gcloud, so it may be stopped
+and started again at any time, on any machine that has the record of the job.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from jaxsynth.errors import UserError
+from jaxsynth.launch import EXIT_FAILED
+from tpu_launch import carry, ends
+from tpu_launch.plan import Command, Plan
+from tpu_launch.queued import ACTIVE, FAILED, TAKEN, QueuedResource
+
+# Failures of gcloud in a row after which the loop gives up.
+PATIENCE = 10
+
+
+def steps(job: QueuedResource) -> list[tuple[str, tuple[Command, ...]]]:
+  """What `watch` may run, and when; for `--dry_run`."""
+  end = () if job.keep else (job.delete(),)
+  return [
+    (f'every {job.poll:g} s', (job.describe(),)),
+    (f'while {ACTIVE}', (job.ended(),)),
+    (f'once {TAKEN}, at most {job.recreations} times',
+     (job.delete(), job.create())),
+    (f'once {FAILED}', (job.explain(),)),
+    ('once the job has ended', (*job.fetch().commands, *end)),
+  ]  # fmt: skip
+
+
+def watch(job: QueuedResource, say: Callable[[str], None] = print) -> int:
+  """Waits for the end of a job, fetches it, and gives the slice back.
+
+  Args:
+    job: as it was launched; its startup script is still there.
+    say: takes one line.
+
+  Returns:
+    The exit code of the training; 1 if gcloud keeps failing, if the request
+    failed, or if the results could not be fetched (the slice then stays).
+
+  Raises:
+    UserError: the job was not launched from here.
+  """
+  if not Path(job.script).exists():
+    raise UserError(f'no {job.script}: `launch` {job.name} first')
+  failures = recreated = 0
+  before = ''
+  while True:
+    try:
+      state = _state(job)
+      if state != before:
+        say(f'{job.name}: {state or "not there"}')
+      before = state
+      if state == FAILED:
+        say(carry.output(job.explain()).strip())
+        return EXIT_FAILED
+      if state == ACTIVE:
+        code = _ended(job)
+        if code is not None:
+          return _finish(job, code, say)
+      if state in (TAKEN, '') and recreated == job.recreations:
+        say(f'{job.name}: asked {recreated} times again, no more')
+        return EXIT_FAILED
+      if state == TAKEN:
+        carry.output(job.delete())
+        state = ''
+      if state == '':
+        carry.output(job.create())
+        recreated += 1
+        say(f'{job.name}: asked for the slice again')
+      failures = 0
+    except carry.Failed as e:
+      failures += 1
+      say(f'{job.name}: {e}')
+      if failures == PATIENCE:
+        say(f'{job.name}: {failures} failures in a row, no more; `watch` again')
+        return EXIT_FAILED
+    time.sleep(job.poll)
+
+
+def _state(job: QueuedResource) -> str:
+  """The state of the request, '' if there is none."""
+  try:
+    return carry.output(job.describe()).strip()
+  except carry.Failed as e:
+    if 'NOT_FOUND' in e.stderr:
+      return ''
+    raise
+
+
+def _ended(job: QueuedResource) -> int | None:
+  """The code the job ended with, None while it has not, as far as one sees."""
+  try:
+    said = carry.output(job.ended())
+  except carry.Failed:
+    return None  # no such file yet, or the host is not up, or no more
+  return int(said) if re.fullmatch(r'\s*\d+\s*', said) else None
+
+
+def _finish(job: QueuedResource, code: int, say: Callable[[str], None]) -> int:
+  say(f'{job.name}: {ends.meaning(code)}')
+  try:
+    carry.out(job.fetch(), say)
+  except carry.Failed as e:
+    say(f'{job.name}: {e}; the slice is kept, and costs: `fetch`, `teardown`')
+    return code or EXIT_FAILED
+  if not job.keep:
+    carry.out(Plan(commands=(job.delete(),)), say)
+  return code
