@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from jaxsynth.errors import UserError
 from jaxsynth.launch import EXIT_FAILED, EXIT_USER
 from tpu_launch import carry, flags, local, plan, watch
-from tpu_launch.queued import QueuedResource
 
 
 def _say(line: str) -> None:
@@ -97,7 +96,7 @@ def main(argv: Sequence[str]) -> int:
   except UserError as e:
     _say(f'tpu_launch: {e}')
     return EXIT_USER
-  except carry.Failed as e:
+  except carry.FailedError as e:
     _say(f'tpu_launch: {e}')
     if e.stderr.count('\n') > 1:
       _say(e.stderr.rstrip())

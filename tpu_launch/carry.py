@@ -14,7 +14,7 @@ from tpu_launch.plan import Archive, Command, Plan
 PAUSE_S = 2.0
 
 
-class Failed(Exception):
+class FailedError(Exception):
   """A command did not succeed; says which and what it said last."""
 
   def __init__(self, command: Command, code: int, stderr: str):
@@ -43,14 +43,14 @@ def _run(command: Command, quiet: bool) -> str:
     if left:
       time.sleep(pause)
       pause *= 2
-  raise Failed(command, done.returncode, done.stderr)
+  raise FailedError(command, done.returncode, done.stderr)
 
 
 def output(command: Command) -> str:
   """What a command prints.
 
   Raises:
-    Failed: it did not succeed, however often it was tried.
+    FailedError: it did not succeed, however often it was tried.
   """
   need(command.argv[:1])
   return _run(command, quiet=True)
@@ -64,7 +64,7 @@ def out(plan: Plan, say: Callable[[str], None]) -> None:
     say: takes one line.
 
   Raises:
-    Failed: a command did not succeed, however often it was tried.
+    FailedError: a command did not succeed, however often it was tried.
     UserError: a program is missing; then nothing was done.
   """
   need(sorted({command.argv[0] for command in plan.commands}))

@@ -56,7 +56,7 @@ class Job:
     if self.restarts < 0:
       raise UserError(f'--restarts is a count, got {self.restarts}')
     for word in (self.config, self.seeds, *self.overrides, *self.allow):
-      if '\0' in word or not word.isascii() and not _is_text(word):
+      if '\0' in word or not _is_text(word):
         raise UserError(f'no command can carry {word!r}')
 
   def train_argv(self, workdir: str, several: bool) -> list[str]:

@@ -187,10 +187,8 @@ class JobSet(TpuJob):
 
 def _final() -> dict:
   codes = [code for code in FINAL if code != DONE]
-  return {
-    'action': 'FailJob',
-    'onExitCodes': {'containerName': 'train', 'operator': 'In', 'values': codes},
-  }  # fmt: skip
+  when = {'containerName': 'train', 'operator': 'In', 'values': codes}
+  return {'action': 'FailJob', 'onExitCodes': when}
 
 
 def unexpanded(word: str) -> str:

@@ -49,12 +49,12 @@ class QueuedResource(TpuJob):
     head = ('gcloud', 'compute', 'tpus', 'queued-resources', verb, self.name)
     return Command((*head, *self._where, '--quiet', *flags), tries=tries)
 
-  def _ssh(self, *argv: str) -> Command:
+  def _ssh(self, *argv: str, tries: int = 3) -> Command:
     """A command on the first host; there, a shell does read it."""
     head = ('gcloud', 'compute', 'tpus', 'tpu-vm', 'ssh', self.name)
     command = f'--command={shlex.join(argv)}'
     return Command(
-      (*head, *self._where, '--worker=0', '--quiet', command), tries=3
+      (*head, *self._where, '--worker=0', '--quiet', command), tries=tries
     )
 
   def create(self) -> Command:
@@ -79,7 +79,7 @@ class QueuedResource(TpuJob):
 
   def ended(self) -> Command:
     """Prints the code with which the job ended for good, if it has."""
-    return self._ssh('cat', shell.EXIT)
+    return self._ssh('cat', shell.EXIT, tries=1)
 
   def delete(self) -> Command:
     return self._queued('delete', '--force', tries=3)

@@ -57,7 +57,7 @@ class TpuJob(Job):
       raise UserError('--topology and --hosts are for --unlisted')
     if self.unlisted and not (self.topology and self.hosts):
       raise UserError('--unlisted needs --topology and --hosts')
-    self.wanted  # noqa: B018: refuses an unknown slice
+    _ = self.wanted  # refuses an unknown slice
 
   @property
   def wanted(self) -> slices.Slice:

@@ -74,7 +74,7 @@ def watch(job: QueuedResource, say: Callable[[str], None] = print) -> int:
         recreated += 1
         say(f'{job.name}: asked for the slice again')
       failures = 0
-    except carry.Failed as e:
+    except carry.FailedError as e:
       failures += 1
       say(f'{job.name}: {e}')
       if failures == PATIENCE:
@@ -87,7 +87,7 @@ def _state(job: QueuedResource) -> str:
   """The state of the request, '' if there is none."""
   try:
     return carry.output(job.describe()).strip()
-  except carry.Failed as e:
+  except carry.FailedError as e:
     if 'NOT_FOUND' in e.stderr:
       return ''
     raise
@@ -97,7 +97,7 @@ def _ended(job: QueuedResource) -> int | None:
   """The code the job ended with, None while it has not, as far as one sees."""
   try:
     said = carry.output(job.ended())
-  except carry.Failed:
+  except carry.FailedError:
     return None  # no such file yet, or the host is not up, or no more
   return int(said) if re.fullmatch(r'\s*\d+\s*', said) else None
 
@@ -106,7 +106,7 @@ def _finish(job: QueuedResource, code: int, say: Callable[[str], None]) -> int:
   say(f'{job.name}: {ends.meaning(code)}')
   try:
     carry.out(job.fetch(), say)
-  except carry.Failed as e:
+  except carry.FailedError as e:
     say(f'{job.name}: {e}; the slice is kept, and costs: `fetch`, `teardown`')
     return code or EXIT_FAILED
   if not job.keep:
