@@ -47,14 +47,14 @@ class QueuedResource(TpuJob):
 
   def _queued(self, verb: str, *flags: str, tries: int = 1) -> Command:
     head = ('gcloud', 'compute', 'tpus', 'queued-resources', verb, self.name)
-    return Command((*head, *self._where, '--quiet', *flags), tries=tries)
+    return Command((*head, *self._where, *flags, '--quiet'), tries=tries)
 
   def _ssh(self, *argv: str, tries: int = 3) -> Command:
     """A command on the first host; there, a shell does read it."""
     head = ('gcloud', 'compute', 'tpus', 'tpu-vm', 'ssh', self.name)
     command = f'--command={shlex.join(argv)}'
     return Command(
-      (*head, *self._where, '--worker=0', '--quiet', command), tries=tries
+      (*head, *self._where, '--worker=0', command, '--quiet'), tries=tries
     )
 
   def create(self) -> Command:
@@ -108,8 +108,9 @@ class QueuedResource(TpuJob):
 
   def fetch(self) -> Plan:
     copy = (
-      *('gcloud', 'compute', 'tpus', 'tpu-vm', 'scp', '--recurse', '--quiet'),
-      *(f'{self.name}:{self.folder}', self.output, '--worker=0', *self._where),
+      *('gcloud', 'compute', 'tpus', 'tpu-vm', 'scp'),
+      *(f'{self.name}:{self.folder}', self.output, '--worker=0'),
+      *(*self._where, '--recurse', '--quiet'),
     )
     return Plan((self.output,), commands=(Command(copy, tries=3),))
 
