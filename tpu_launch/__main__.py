@@ -14,15 +14,14 @@ fetch and teardown need only --name. --dry_run prints exactly what would be
 sent. Run it in the root of a checkout; docs/launching.md tells the whole way.
 """
 
-import dataclasses
 import json
-import os
 import sys
 from collections.abc import Sequence
 
 from jaxsynth.errors import UserError
 from jaxsynth.launch import EXIT_FAILED, EXIT_USER
 from tpu_launch import carry, flags, local, plan, watch
+from tpu_launch.job import Job
 
 
 def _say(line: str) -> None:
@@ -42,38 +41,40 @@ def _refuse_other(request: flags.Request) -> None:
     )
 
 
-def _plan(request: flags.Request) -> plan.Plan:
-  """The plan of a verb other than watch, with the record of the job."""
-  made = getattr(request.job, request.verb)()
+def _plan(request: flags.Request, jobs: Sequence[Job]) -> plan.Plan:
+  """The plan of a verb other than watch, with the record of the jobs."""
+  if request.verb == 'fetch':
+    jobs = jobs[:1]  # shards share a folder
+  made = [getattr(job, request.verb)() for job in jobs]
   path = str(request.record)
-  if request.verb == 'teardown':
-    return dataclasses.replace(made, removes=(path,))
-  if request.verb != 'launch':
-    return made
-  kept = json.dumps(request.argv, indent=1) + '\n'
-  return dataclasses.replace(made, files={**made.files, path: kept})
+  if request.verb == 'launch':
+    kept = json.dumps(request.argv, indent=1) + '\n'
+    made.append(plan.Plan(files={path: kept}))
+  whole = len(jobs) == request.job.shards
+  if request.verb == 'teardown' and whole:
+    made.append(plan.Plan(removes=(path,)))
+  return plan.merged(made)
 
 
-def _show(request: flags.Request) -> None:
+def _show(request: flags.Request, jobs: Sequence[Job]) -> None:
   """Prints what would be done."""
-  if request.verb == 'watch':
-    for when, commands in watch.steps(request.job):
+  if request.verb != 'watch':
+    print(plan.text(_plan(request, jobs)), end='')
+    return
+  for job in jobs:
+    for when, commands in watch.steps(job):
       print(when)
       print(plan.text(plan.Plan(commands=commands)), end='')
-  else:
-    print(plan.text(_plan(request)), end='')
 
 
-def _launch(request: flags.Request) -> int:
-  """Checks the training and sends it; of a local one, the exit code."""
-  request.job.check()
-  _refuse_other(request)
-  if request.dry_run:
-    _show(request)
-    return 0
-  if isinstance(request.job, local.Local):
-    return local.supervise(request.job, _say)
-  carry.out(_plan(request), _say)
+def _do(request: flags.Request, jobs: Sequence[Job]) -> int:
+  """Does it; returns the exit code."""
+  if request.verb == 'watch':
+    return watch.together(jobs, _say)
+  if request.verb == 'launch' and isinstance(request.job, local.Local):
+    codes = (local.supervise(job, _say) for job in jobs)
+    return next((code for code in codes if code), 0)
+  carry.out(_plan(request, jobs), _say)
   return 0
 
 
@@ -85,14 +86,13 @@ def main(argv: Sequence[str]) -> int:
       print(f'{__doc__}\n{flags.help_text()}')
       return 0
     if request.verb == 'launch':
-      return _launch(request)
+      request.job.check()
+      _refuse_other(request)
+    jobs = request.job.each()
     if request.dry_run:
-      _show(request)
+      _show(request, jobs)
       return 0
-    if request.verb == 'watch':
-      return watch.watch(request.job, _say)
-    carry.out(_plan(request), _say)
-    return 0
+    return _do(request, jobs)
   except UserError as e:
     _say(f'tpu_launch: {e}')
     return EXIT_USER
@@ -106,6 +106,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == '__main__':
-  # What a launch reads of a config needs no device: it may not take one.
-  os.environ.setdefault('JAX_PLATFORMS', 'cpu')
   sys.exit(main(sys.argv[1:]))

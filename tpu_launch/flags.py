@@ -146,10 +146,22 @@ def read(argv: Sequence[str]) -> Request | None:
     raise UserError(
       'watch is for --backend=queued_resource: the others restart by themselves'
     )
-  kept = tuple(
-    i for i in given if i.lstrip('-') not in ('dry_run', 'nodry_run')
-  )
-  return Request(verb, job, values.dry_run, kept)
+  return Request(verb, job, values.dry_run, _kept(values, overrides))
+
+
+def _kept(values: flags.FlagValues, overrides: list[str]) -> tuple[str, ...]:
+  """The flags that describe a job, each in one spelling."""
+  out = []
+  for name in values:
+    value = values[name].value
+    if name in ('dry_run', 'help', 'shard') or not values[name].present:
+      continue
+    if isinstance(value, bool):
+      out.append(f'--{name}' if value else f'--no{name}')
+    else:
+      several = value if isinstance(value, list) else [value]
+      out += [f'--{name}={item}' for item in several]
+  return (*out, *(f'{_PREFIX}{item}' for item in overrides))
 
 
 def _job(

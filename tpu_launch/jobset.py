@@ -60,7 +60,7 @@ class JobSet(TpuJob):
     return Plan(files={**files, path: text}, commands=(*build, apply))
 
   def status(self) -> Plan:
-    name, owned = f'jobset/{self.name}', self._owned()
+    name, owned = f'jobset/{self.title}', self._owned()
     return Plan(commands=(
       self._kubectl('get', name, '--output=wide'),
       self._kubectl('get', 'pods', owned, '--output=wide'),
@@ -74,7 +74,7 @@ class JobSet(TpuJob):
 
   def fetch(self) -> Plan:
     """Through a pod that mounts the folder: the job's own may be gone."""
-    pod = f'{self.name}-fetch'
+    pod = f'{self.title}-fetch'
     source, target = f'{pod}:{self.folder}', f'{self.output}/{self.name}'
     return Plan((self.output,), commands=(
       self._kubectl('apply', '--filename=-', stdin=dumped(self._reader(pod))),
@@ -87,11 +87,11 @@ class JobSet(TpuJob):
   def teardown(self) -> Plan:
     gone = ('--ignore-not-found', '--cascade=foreground')
     return Plan(
-      commands=(self._kubectl('delete', f'jobset/{self.name}', *gone),)
+      commands=(self._kubectl('delete', f'jobset/{self.title}', *gone),)
     )
 
   def _owned(self) -> str:
-    return f'--selector=jobset.sigs.k8s.io/jobset-name={self.name}'
+    return f'--selector=jobset.sigs.k8s.io/jobset-name={self.title}'
 
   def manifest(self, image: str) -> dict:
     """The JobSet.
@@ -99,7 +99,7 @@ class JobSet(TpuJob):
     Args:
       image: of the container, with its tag.
     """
-    name = {'name': self.name, 'annotations': dict(_TOGETHER)}
+    name = {'name': self.title, 'annotations': dict(_TOGETHER)}
     if self.queue:
       name['labels'] = {'kueue.x-k8s.io/queue-name': self.queue}
     hosts = self.wanted.hosts
@@ -197,4 +197,5 @@ def unexpanded(word: str) -> str:
 
 
 def dumped(manifest: dict) -> str:
-  return yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=78)
+  # Not ASCII is escaped: written as it is, some line ends would be lost.
+  return yaml.safe_dump(manifest, sort_keys=False, allow_unicode=False)

@@ -6,6 +6,7 @@ it out (`tpu_launch.carry`). So what is printed is what is sent.
 
 import dataclasses
 import json
+from collections.abc import Sequence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +47,20 @@ class Plan:
   files: dict[str, str | Archive] = dataclasses.field(default_factory=dict)
   commands: tuple[Command, ...] = ()
   removes: tuple[str, ...] = ()
+
+
+def merged(plans: Sequence[Plan]) -> Plan:
+  """Several plans as one, in order; what they share is done once."""
+  files = {}
+  for plan in plans:
+    files |= plan.files
+  once = lambda lists: tuple(dict.fromkeys(x for xs in lists for x in xs))
+  return Plan(
+    once(p.folders for p in plans),
+    files,
+    once(p.commands for p in plans),
+    once(p.removes for p in plans),
+  )
 
 
 def _indented(text: str) -> list[str]:

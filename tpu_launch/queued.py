@@ -10,6 +10,7 @@ Source: gcloud's own help for `compute tpus queued-resources` and `tpu-vm`
 import dataclasses
 import shlex
 
+from jaxsynth.errors import UserError
 from tpu_launch import shell, slices
 from tpu_launch.job import option, require
 from tpu_launch.plan import Command, Plan
@@ -33,6 +34,8 @@ class QueuedResource(TpuJob):
   def __post_init__(self):
     super().__post_init__()
     slices.check_zone(self.wanted, self.zone)
+    if self.recreations < 0 or self.poll < 0:
+      raise UserError('--recreations and --poll count from 0')
     if self.runtime or self.unlisted:
       require('runtime', self.runtime, r'[a-z0-9.-]+', 'v2-alpha-tpuv6e')
 
@@ -42,16 +45,21 @@ class QueuedResource(TpuJob):
     return f'{self.record}/startup.sh'
 
   @property
+  def marker(self) -> str:
+    """The file that notes how a job ended whose slice is deleted."""
+    return f'{self.record}/ended'
+
+  @property
   def _where(self) -> tuple[str, ...]:
     return (f'--zone={self.zone}', f'--project={self.project}')
 
   def _queued(self, verb: str, *flags: str, tries: int = 1) -> Command:
-    head = ('gcloud', 'compute', 'tpus', 'queued-resources', verb, self.name)
+    head = ('gcloud', 'compute', 'tpus', 'queued-resources', verb, self.title)
     return Command((*head, *self._where, *flags, '--quiet'), tries=tries)
 
   def _ssh(self, *argv: str, tries: int = 3) -> Command:
     """A command on the first host; there, a shell does read it."""
-    head = ('gcloud', 'compute', 'tpus', 'tpu-vm', 'ssh', self.name)
+    head = ('gcloud', 'compute', 'tpus', 'tpu-vm', 'ssh', self.title)
     command = f'--command={shlex.join(argv)}'
     return Command(
       (*head, *self._where, '--worker=0', command, '--quiet'), tries=tries
@@ -61,7 +69,7 @@ class QueuedResource(TpuJob):
     """Asks for the slice."""
     return self._queued(
       'create',
-      f'--node-id={self.name}',
+      f'--node-id={self.title}',
       f'--accelerator-type={self.wanted.name}',
       f'--runtime-version={self.runtime or self.wanted.runtime}',
       '--scopes=https://www.googleapis.com/auth/cloud-platform',
@@ -91,11 +99,13 @@ class QueuedResource(TpuJob):
       argv=self.argv,
       nfs=self.nfs,
       mount=MOUNT,
-      folder=self.folder,
+      logs=self.logs_folder,
       restarts=self.restarts,
     )
     files[self.script] = script
-    return Plan(files=files, commands=(*build, self.create()))
+    return Plan(
+      files=files, commands=(*build, self.create()), removes=(self.marker,)
+    )
 
   def status(self) -> Plan:
     return Plan(commands=(self._queued('describe', tries=3),))
@@ -103,13 +113,13 @@ class QueuedResource(TpuJob):
   def logs(self) -> Plan:
     # Log files are named by host, and this command by none: the newest lines
     # of each, each under its name.
-    tail = f'tail --lines=100 {shlex.quote(self.folder)}/logs/*.log'
+    tail = f'tail --lines=100 {shlex.quote(self.logs_folder)}/*.log'
     return Plan(commands=(self._ssh('bash', '-c', tail),))
 
   def fetch(self) -> Plan:
     copy = (
       *('gcloud', 'compute', 'tpus', 'tpu-vm', 'scp'),
-      *(f'{self.name}:{self.folder}', self.output, '--worker=0'),
+      *(f'{self.title}:{self.folder}', self.output, '--worker=0'),
       *(*self._where, '--recurse', '--quiet'),
     )
     return Plan((self.output,), commands=(Command(copy, tries=3),))

@@ -7,10 +7,13 @@ Only here does anything become shell text. What a user wrote goes through
 import shlex
 from collections.abc import Sequence
 
+from jaxsynth.launch import EXIT_FAILED
 from tpu_launch.ends import FINAL
 
 # Where a slice keeps the code with which its job ended for good.
 EXIT = '/var/lib/jaxsynth/exit'
+# How often the container is asked for.
+PULLS = 30
 
 
 def words(argv: Sequence[str]) -> str:
@@ -28,7 +31,7 @@ def startup(
   argv: Sequence[str],
   nfs: str,
   mount: str,
-  folder: str,
+  logs: str,
   restarts: int,
 ) -> str:
   """The startup script of a TPU VM, run as root at every boot of each host.
@@ -38,7 +41,7 @@ def startup(
     argv: the training.
     nfs: HOST:/EXPORT of the shared folder.
     mount: where it is mounted, on the host and in the container.
-    folder: of the job, below `mount`; its logs go there.
+    logs: folder below `mount` for a log of each host.
     restarts: how often a training that did not end for good is started again.
   """
   registry = image.split('/')[0]
@@ -48,26 +51,36 @@ def startup(
 set -euo pipefail
 image={shlex.quote(image)}
 mount={shlex.quote(mount)}
-folder={shlex.quote(folder)}
+logs={shlex.quote(logs)}
 command=(
 {words(argv)}
 )
 
+# What `watch` waits for; also if the steps before the training fail.
+finish() {{
+  echo "$1" > {EXIT}.new
+  mv {EXIT}.new {EXIT}
+}}
 mkdir -p "$mount" {EXIT.rpartition('/')[0]}
 rm -f {EXIT}
+trap 'finish {EXIT_FAILED}' ERR
 if ! mountpoint -q "$mount"; then
   command -v mount.nfs > /dev/null || {{
     apt-get update
-    apt-get install -y nfs-common
+    apt-get -o DPkg::Lock::Timeout=300 install -y nfs-common
   }}
   mount -t nfs -o hard {shlex.quote(nfs)} "$mount"
 fi
-mkdir -p "$folder/logs"
-exec >> "$folder/logs/$(hostname).log" 2>&1
+mkdir -p "$logs"
+exec >> "$logs/$(hostname).log" 2>&1
 echo "$(date --utc +%FT%TZ) booted"
 
 gcloud auth configure-docker {shlex.quote(registry)} --quiet
-until docker pull --quiet "$image"; do sleep 10; done
+for ((pull = 0; pull < {PULLS}; pull++)); do
+  docker pull --quiet "$image" && break
+  sleep 10
+done
+docker image inspect "$image" > /dev/null
 for ((start = 0; start <= {restarts}; start++)); do
   docker rm --force jaxsynth > /dev/null 2>&1 || true
   code=0
@@ -78,8 +91,7 @@ for ((start = 0; start <= {restarts}; start++)); do
   case "$code" in {_final()}) break ;; esac
   sleep 10
 done
-echo "$code" > {EXIT}.new
-mv {EXIT}.new {EXIT}
+finish "$code"
 """
 
 

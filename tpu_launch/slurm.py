@@ -54,7 +54,7 @@ class Slurm(Job):
     )
     script = shell.batch(argv=argv, restarts=self.restarts)
     options = {
-      'job-name': self.name,
+      'job-name': self.title,
       'nodes': self.nodes,
       'ntasks-per-node': max(1, self.gpus_per_node),
       'gpus-per-node': self.gpus_per_node,
@@ -73,7 +73,7 @@ class Slurm(Job):
 
   def status(self) -> Plan:
     return Plan(
-      commands=(Command(('squeue', '--me', f'--name={self.name}'), tries=3),)
+      commands=(Command(('squeue', '--me', f'--name={self.title}'), tries=3),)
     )
 
   def logs(self) -> Plan:
@@ -84,5 +84,5 @@ class Slurm(Job):
 
   def teardown(self) -> Plan:
     # A job told to end this way stays out of the queue.
-    cancel = ('scancel', '--me', f'--name={self.name}')
+    cancel = ('scancel', '--me', f'--name={self.title}')
     return Plan(commands=(Command(cancel, tries=3),))

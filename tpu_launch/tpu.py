@@ -14,7 +14,7 @@ from jaxsynth.config import plain
 from jaxsynth.errors import UserError
 from jaxsynth.launch import load_config
 from tpu_launch import ship, slices
-from tpu_launch.job import Job, option, require
+from tpu_launch.job import RECORDS, Job, option, require
 from tpu_launch.plan import Archive, Command
 
 MOUNT = '/mnt/jaxsynth'
@@ -72,8 +72,12 @@ class TpuJob(Job):
 
   @property
   def folder(self) -> str:
-    """Where the job lives in the shared folder: its workdir and logs."""
+    """Where job or shards live in the shared folder: workdir and logs."""
     return posixpath.join(MOUNT, self.name)
+
+  @property
+  def logs_folder(self) -> str:
+    return posixpath.join(self.folder, 'logs', self.title)
 
   @property
   def argv(self) -> list[str]:
@@ -102,7 +106,10 @@ class TpuJob(Job):
     if _tagged(self.image):
       return self.image, {}, ()
     packed, digest = ship.archive()
-    image, path = f'{self.image}:{digest}', f'{self.record}/{digest}.tar.gz'
+    image, path = (
+      f'{self.image}:{digest}',
+      f'{RECORDS}/{self.name}/{digest}.tar.gz',
+    )
     build = (
       *('gcloud', 'builds', 'submit', path, f'--tag={image}'),
       *(f'--project={self.project}', '--timeout=3600s', '--quiet'),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from jaxsynth.errors import UserError
@@ -264,3 +265,23 @@ def standing(workdir: Path) -> list[Path]:
   if not found:
     raise UserError(f'{workdir} holds no trajectory')
   return found
+
+
+def table(workdir: Path) -> pd.DataFrame:
+  """One table of the runs of all trajectories at or below a folder.
+
+  Args:
+    workdir: of a sweep; its static groups are trajectories of their own.
+
+  Returns:
+    A row a run, indexed by the folder of its trajectory within `workdir` and
+    its position in that, shards included.
+
+  Raises:
+    UserError: there is no trajectory.
+  """
+  tables = {
+    str(path.relative_to(workdir)): opened(path).runs
+    for path in standing(workdir)
+  }
+  return pd.concat(tables, names=['group', 'run'])

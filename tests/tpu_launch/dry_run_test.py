@@ -5,12 +5,15 @@ After a change that is meant, read the new ones and commit them:
 """
 
 import os
+import re
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
 from tpu_launch import __main__ as tpu_launch
+from tpu_launch import slices
 
 GOLDEN = Path(__file__).parent / 'golden'
 # An override that no shell, YAML reader or Kubernetes may touch.
@@ -24,6 +27,7 @@ CASES = {
     '--hosts=1', '--runtime=v3-alpha-tpu9',
   ),
   'queued_resource-watch': ('watch', '--poll=30'),
+  'queued_resource-shards': ('--shards=2',),
   'queued_resource-status': ('status',),
   'queued_resource-logs': ('logs',),
   'queued_resource-fetch': ('fetch',),
@@ -33,6 +37,7 @@ CASES = {
     '--slice=tpu9-8', '--unlisted', '--topology=2x4', '--hosts=1',
     '--accelerator=tpu9-slice',
   ),
+  'gke-shard': ('--shards=3', '--shard=1'),
   'gke-status': ('status',),
   'gke-logs': ('logs',),
   'gke-fetch': ('fetch', '--namespace=me'),
@@ -77,3 +82,42 @@ def test_help_names_every_flag(capsys):
     for word in case:
       if word.startswith('--') and not word.startswith('--config.'):
         assert word.split('=')[0] + ':' in printed
+
+
+PAGE = Path(__file__).parents[2] / 'docs' / 'launching.md'
+
+
+def test_the_table_on_the_page_is_the_table():
+  """Zones and sizes, kind by kind."""
+  rows = [
+    [cell.strip() for cell in line.strip('|').split('|')]
+    for line in PAGE.read_text(encoding='utf-8').splitlines()
+    if line.startswith('| `v')
+  ]
+  assert len(rows) == len(slices.KINDS)
+  for row, kind in zip(rows, slices.KINDS):
+    assert row[0] == f'`{kind.name.format("N")}`'
+    assert row[3].split(', ') == list(kind.zones)
+  sizes = lambda i: re.findall(r'\d+', rows[i][1].split('N = ')[1])
+  for i in (0, 2):
+    name = slices.KINDS[i].name
+    made = [n for n in slices.SLICES if n.startswith(name.format(''))]
+    assert [name.format(size) for size in sizes(i)] == made
+
+
+def test_the_commands_on_the_page(fakes, capsys):
+  """Every command with --dry_run that the page shows is accepted."""
+  text = PAGE.read_text(encoding='utf-8').replace('\\\n', ' ')
+  found = re.findall(
+    r'^python -m tpu_launch (--backend.*)$', text, re.MULTILINE
+  )
+  assert len(found) == 4
+  for line in found:
+    argv = [w for w in shlex.split(line) if w != '--dry_run']
+    if '--image=us-west4-docker.pkg.dev/my-project-1/tpu/jaxsynth' in argv:
+      argv.append(
+        '--image=us-west4-docker.pkg.dev/my-project-1/tpu/jaxsynth:v1'
+      )
+    assert tpu_launch.main([*argv, '--dry_run']) == 0
+  assert fakes.calls() == []
+  capsys.readouterr()

@@ -74,6 +74,19 @@ def test_asked_to_stop_it_stays_stopped(tmp_path):
   assert (tmp_path / 'up').read_text() == 'up '
 
 
+def test_a_launch_takes_no_device():
+  """What checks the config leaves every device to the training."""
+  code = (
+    'from tpu_launch import flags\n'
+    'job = flags.read(["--backend=local", "--name=a", "--workdir=runs/a",'
+    ' "--config=markov_mixture:smoke"]).job\n'
+    'assert list(job.check()) == [""]\n'
+    'import jax._src.xla_bridge as bridge\n'
+    'assert not bridge.backends_are_initialized()\n'
+  )
+  subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
+
+
 def command(workdir, *more):
   return [
     *(sys.executable, '-m', 'tpu_launch', '--backend=local', '--name=pod'),

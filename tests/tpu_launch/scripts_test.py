@@ -17,11 +17,12 @@ def boot(fakes, tmp_path):
     'docker', 'mount', 'mountpoint', 'apt-get', 'gcloud', 'sleep', 'mount.nfs'
   )
 
-  def run(*codes, restarts=3):
+  def run(*codes, restarts=3, broken=()):
     home, mount = tmp_path / 'vm', tmp_path / 'shared'
     fakes.answer(
       [['mountpoint'], [[1, '', '']]],
       [['docker', 'run'], [[code, '', 'said'] for code in codes]],
+      *([list(words), [[1, '', 'no']]] for words in broken),
       [['docker', 'rm'], [[1, '', 'no such container']]],
     )
     text = shell.startup(
@@ -29,15 +30,17 @@ def boot(fakes, tmp_path):
       argv=ARGV,
       nfs='10.0.0.2:/jaxsynth',
       mount=str(mount),
-      folder=str(mount / 'sweep'),
+      logs=str(mount / 'logs'),
       restarts=restarts,
     )
     text = text.replace('/var/lib/jaxsynth', str(home))
     done = subprocess.run(
       ['bash', '-c', text], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
-    (log,) = (mount / 'sweep' / 'logs').iterdir()
+    assert done.returncode == bool(broken), done.stderr
+    if ('mount',) in broken:
+      return int((home / 'exit').read_text()), ''
+    (log,) = (mount / 'logs').iterdir()
     return int((home / 'exit').read_text()), log.read_text()
 
   return run
@@ -62,6 +65,21 @@ def test_startup(boot, fakes, codes, end):
   assert len(starts) == min(len(codes), 4)
   assert all(tuple(c[-2:]) == ARGV for c in starts)
   assert log.count('said') == len(starts)
+
+
+@pytest.mark.parametrize(
+  'broken',
+  [
+    [('mount',)],
+    [('gcloud', 'configure-docker')],
+    [('docker', 'pull'), ('docker', 'inspect')],
+  ],
+)
+def test_what_fails_before_the_training_ends_the_job(boot, fakes, broken):
+  """So that `watch` deletes a slice on which nothing would ever run."""
+  code, _ = boot(0, broken=broken)
+  assert code == 1
+  assert not [c for c in fakes.calls() if c[:2] == ['docker', 'run']]
 
 
 def test_startup_mounts_before_it_runs(boot, fakes):

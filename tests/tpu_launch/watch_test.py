@@ -120,6 +120,61 @@ def test_keep(cloud):
   assert sent[-1] == 'scp'
 
 
+def test_a_job_that_has_ended_is_not_asked_for_again(cloud, fakes, arguments):
+  """Watched once more, or launched once more, which is a new beginning."""
+  code, _, _ = cloud(states('ACTIVE'), codes(2))
+  sent = len(fakes.calls())
+  assert tpu_launch.main(['watch', '--name=sweep']) == code == 2
+  assert len(fakes.calls()) == sent
+  code, again, _ = cloud(states('ACTIVE'), codes(0))
+  assert code == 0
+  assert again[sent:] == ['create', 'describe', 'ssh', 'scp', 'delete']
+
+
 def test_watch_needs_what_was_launched(arguments, fakes):
   assert tpu_launch.main(['watch', *arguments['queued_resource']]) == 2
   assert fakes.calls() == []
+
+
+def test_shards(fakes, arguments, capsys, monkeypatch):
+  """A job each, one of them preempted; the last fetches what they share."""
+  looks = iter(range(100))
+  monkeypatch.setattr(watch.time, 'sleep', lambda seconds: next(looks))
+  two = [DESCRIBE[0], DESCRIBE[2], 'sweep-2']
+  fakes.answer(
+    [two, [[0, 'SUSPENDED\n', ''], [0, 'ACTIVE\n', '']]],
+    states('ACTIVE'),
+    codes(0),
+  )
+  flags = [*arguments['queued_resource'], '--shards=4']
+  assert tpu_launch.main(flags) == 0
+  created = [c[5] for c in fakes.calls()]
+  assert created == [f'sweep-{i}' for i in range(4)]
+  assert tpu_launch.main(['watch', '--name=sweep']) == 0
+  calls = fakes.calls()[4:]
+  assert [c[5] for c in calls if 'create' in c] == ['sweep-2']
+  assert sum('scp' in c for c in calls) == 1
+  deleted = [c[5] for c in calls if 'delete' in c]
+  assert sorted(deleted) == [
+    'sweep-0',
+    'sweep-1',
+    'sweep-2',
+    'sweep-2',
+    'sweep-3',
+  ]
+  assert {f'sweep-{i}: done' for i in range(4)} <= set(
+    capsys.readouterr().err.splitlines()
+  )
+
+
+def test_one_shard_again(fakes, arguments):
+  """Under the same record, without touching the others."""
+  flags = [*arguments['queued_resource'], '--shards=4']
+  assert tpu_launch.main(flags) == 0
+  assert tpu_launch.main([*flags, '--shard=3']) == 0
+  assert fakes.calls()[4][5] == 'sweep-3'
+  assert tpu_launch.main(['teardown', '--name=sweep', '--shard=3']) == 0
+  assert tpu_launch.main(['teardown', '--name=sweep']) == 0
+  assert [c[5] for c in fakes.calls()[5:]] == [
+    'sweep-3', 'sweep-0', 'sweep-1', 'sweep-2', 'sweep-3'
+  ]  # fmt: skip
