@@ -191,6 +191,11 @@ def test_there_is_no_such_shard(shard, tmp_path, capsys):
   assert not (tmp_path / 'x').exists()
 
 
+def test_a_plan_that_cannot_be_is_refused_before_anything_is_timed(capsys):
+  assert cli.main(['plan', '--config=markov_mixture:smoke', '--shards=5']) == 2
+  assert '1 to 4 shards, got 5' in capsys.readouterr().err
+
+
 def test_the_plan_in_words(config):
   made = build.complete(config)
   override(made, 'sweep.seeds', '3')

@@ -91,8 +91,8 @@ def command(workdir, *more):
   return [
     *(sys.executable, '-m', 'tpu_launch', '--backend=local', '--name=pod'),
     *('--config=markov_mixture:smoke', f'--workdir={workdir}', *more),
-    *('--seeds=4', '--config.train.steps=600', '--config.train.call_steps=5'),
-    *('--config.train.snapshots=every:50', '--config.train.evals=every:100'),
+    *('--seeds=4', '--config.train.steps=240', '--config.train.call_steps=5'),
+    *('--config.train.snapshots=every:20', '--config.train.evals=every:60'),
   ]
 
 
