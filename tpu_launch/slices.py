@@ -2,9 +2,9 @@
 
 Sources: the pages "TPU v5e", "TPU v6e", "TPU v5p", "TPU v4", "TPU regions and
 zones" and "TPU software versions" of cloud.google.com/tpu/docs, and "Plan TPUs
-in GKE" of cloud.google.com/kubernetes-engine/docs, in copies made between
-August 2025 and spring 2026. New kinds appear and zones come and go: see
-`beyond`.
+in GKE" of cloud.google.com/kubernetes-engine/docs, in stored copies; those that
+have a date are of August and September 2025. New kinds appear and zones come
+and go: see `beyond`.
 """
 
 import dataclasses
@@ -12,8 +12,6 @@ import math
 import re
 
 from jaxsynth.errors import UserError, unknown
-
-CHECKED = 'spring 2026'
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The local backend: a supervisor, and a real job that is preempted."""
 
-import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -108,10 +108,7 @@ def workers(parent):
 
 @pytest.mark.slow
 def test_two_real_processes_preempted_and_resumed(tmp_path):
-  """SIGTERM to one of two processes; started again; the same bits.
-
-  Everything the runs left is compared, by the digests of what was committed.
-  """
+  """SIGTERM to one of two processes; started again; the same bits."""
   whole, cut = tmp_path / 'whole', tmp_path / 'cut'
   quiet = {'cwd': ROOT, 'text': True, 'stderr': subprocess.PIPE}
   done = subprocess.run(command(whole, '--processes=2'), check=False, **quiet)
@@ -129,12 +126,14 @@ def test_two_real_processes_preempted_and_resumed(tmp_path):
   _, said = process.communicate(timeout=300)
   assert process.returncode == 0, said
   assert 'start 0 ended with 75' in said
+  (stopped,) = re.findall(
+    r'stopped after step (\d+), everything is saved', said
+  )
+  assert 0 < int(stopped) < 240
   one, two = (Trajectory(w / 'stages' / 'train') for w in (whole, cut))
-  assert len(two.segments) > len(one.segments)  # it was cut in two
   assert one.steps.tolist() == two.steps.tolist()
   assert one.runs.run_id.tolist() == two.runs.run_id.tolist()
   for name in one.leaves:
     assert one.leaf(name)[:].tobytes() == two.leaf(name)[:].tobytes()
   for name, values in one.metrics.items():
     assert values.to_numpy().tobytes() == two.metrics[name].to_numpy().tobytes()
-  assert json.loads((cut / 'stages/train/index.json').read_text())['runs']
