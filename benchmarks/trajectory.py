@@ -35,6 +35,8 @@ from orbax.checkpoint import v1 as ocp
 from benchmarks import report
 from jaxsynth import build, launch, stage
 from jaxsynth.train import collect, layout, loop
+from jaxsynth.trajectory import writer
+from jaxsynth.trajectory.queue import SaveQueue
 from jaxsynth.trajectory.trajectory import Trajectory
 from jaxsynth.trajectory.writer import Writer
 
@@ -330,19 +332,19 @@ def compare(args) -> dict:
   )
 
 
-class Timed(Writer):
-  """A writer that counts the seconds it takes of both threads."""
+class Timed(SaveQueue):
+  """A queue of saves that counts the seconds it takes of both threads."""
 
   waited = busy = 0.0
 
-  def _submit(self, *args, **kwargs):
-    Timed.waited += seconds(lambda: super(Timed, self)._submit(*args, **kwargs))
+  def submit(self, *args, **kwargs):
+    Timed.waited += seconds(lambda: super(Timed, self).submit(*args, **kwargs))
 
   def wait(self):
     Timed.waited += seconds(super().wait)
 
-  def _save(self, *args):
-    Timed.busy += seconds(lambda: super(Timed, self)._save(*args))
+  def _unless_failed(self, *args):
+    Timed.busy += seconds(lambda: super(Timed, self)._unless_failed(*args))
 
 
 def share(args) -> dict:
@@ -366,7 +368,7 @@ def share(args) -> dict:
   original = collect.joined
   with (
     tempfile.TemporaryDirectory(dir=args.disk) as folder,
-    mock.patch.object(stage.writer, 'Writer', Timed),
+    mock.patch.object(writer, 'SaveQueue', Timed),
     mock.patch.object(collect, 'joined', joined),
   ):
     path = Path(folder) / 'trajectory'

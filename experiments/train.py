@@ -26,6 +26,10 @@ _SEEDS = flags.DEFINE_string(
   'seeds', None, 'A count (8), a list (0,5,9) or a range (0:8).'
 )
 _TENSORBOARD = flags.DEFINE_bool('tensorboard', False, 'Write live curves.')
+_SHARDS = flags.DEFINE_integer(
+  'shards', 1, 'Into how many jobs the sweep is cut.'
+)
+_SHARD = flags.DEFINE_integer('shard', 0, 'Which of them this is, from 0.')
 _ALLOW = flags.DEFINE_multi_enum(
   'allow',
   [],
@@ -105,6 +109,8 @@ def _train(overrides: list[str]) -> int:
         allow=_ALLOW.value,
         say=logging.info,
         quiet=peers.index() > 0,
+        shards=_SHARDS.value,
+        shard=_SHARD.value,
       )
   except UserError as e:
     print(f'train: {e}', file=sys.stderr)

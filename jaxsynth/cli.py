@@ -86,6 +86,10 @@ def _parser() -> tuple[argparse.ArgumentParser, dict]:
   p.add_argument('--config', required=True, help='NAME[:PRESET] or a file')
   p.add_argument('--workdir', required=True, help='where the runs are kept')
   p.add_argument('--tensorboard', action='store_true', help='write live curves')
+  _shards(p)
+  p.add_argument(
+    '--shard', type=int, default=0, metavar='I', help='which, from 0 (0)'
+  )
   _common(p)
   _together(p)
 
@@ -97,6 +101,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict]:
     'compiles one call and times a few steps on this machine.',
   )
   p.add_argument('--config', required=True, help='NAME[:PRESET] or a file')
+  _shards(p)
   p.add_argument('--json', action='store_true', help='for a program to read')
   _common(p, training=False)
 
@@ -158,6 +163,13 @@ def _common(p: argparse.ArgumentParser, training: bool = True) -> None:
       help='continue a training although this has changed since',
     )
     p.add_argument('--quiet', action='store_true', help='no progress bars')
+
+
+def _shards(p: argparse.ArgumentParser) -> None:
+  p.add_argument(
+    '--shards', type=int, default=1, metavar='N',
+    help='cut the sweep into N jobs, see docs/launching.md',
+  )  # fmt: skip
 
 
 def _together(p: argparse.ArgumentParser) -> None:

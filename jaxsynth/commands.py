@@ -105,6 +105,8 @@ def train(args: argparse.Namespace) -> int:
       allow=args.allow,
       say=unsaid if mute else say,
       quiet=args.quiet or mute,
+      shards=args.shards,
+      shard=args.shard,
     )
   if mute:
     return 0
@@ -117,12 +119,15 @@ def train(args: argparse.Namespace) -> int:
 
 def plan(args: argparse.Namespace) -> int:
   """Says what a training would take."""
-  from jaxsynth import build, estimate, launch
+  from jaxsynth import build, estimate, launch, split
   from jaxsynth.train import layout
 
   overrides = [*launch.seed_overrides(args.seeds), *args.overrides]
   config = launch.load_config(args.config, overrides)
   groups = build.groups(config)
+  if args.shards != 1:
+    planned = split.lines(groups, args.shards)
+    say('\n'.join([f'{args.shards} shards, a job each', *planned]))
   layout.configure()
   plans = {label: estimate.measure(setup) for label, setup in groups.items()}
   if args.json:

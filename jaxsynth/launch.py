@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from jaxsynth import build, lookup, peers, stage
+from jaxsynth import build, lookup, peers, split, stage
 from jaxsynth.config import override
 from jaxsynth.errors import UserError
 from jaxsynth.stopping import AGAIN, Stopper
@@ -178,6 +178,8 @@ def train(
   allow: Sequence[str] = (),
   say: Callable[[str], None] = print,
   quiet: bool = False,
+  shards: int = 1,
+  shard: int = 0,
 ) -> dict[str, Trajectory]:
   """Trains every static group of a config, resuming what is there.
 
@@ -191,13 +193,18 @@ def train(
     allow: what may have changed since ('layout', 'source_digest').
     say: takes one line.
     quiet: no progress bars.
+    shards: into how many the sweep is cut, see `jaxsynth.split`.
+    shard: which of them to train.
 
   Returns:
-    Trajectories by group label; the only one is called ''.
+    Trajectories by group label, the only one is called ''; of a shard, by
+    their folder within the stage.
   """
   paths.local(workdir)
   layout.configure()
   groups = build.groups(config)
+  if shards != 1 or shard:
+    groups = split.setups(groups, shards, shard)
   stopping = stopping or Stopper()
   say(f'{stage_name}: {say_groups(groups)}')
 
@@ -226,7 +233,10 @@ def train(
       if peers.count() == 1:
         stopping.disarm()
 
-  with locked(workdir / 'lock'):
+  folder = workdir / 'stages' / stage_name
+  peers.first(lambda: split.agree(workdir, folder, config, shards))
+  lock = f'lock-{shard}-of-{shards}' if shards > 1 else 'lock'
+  with locked(workdir / lock):
     return {label: train_group(label, s) for label, s in groups.items()}
 
 

@@ -41,7 +41,7 @@ class RunSpec:
     return {'run_id': self.id, **self.hparams, **seeds}
 
 
-def _alike(values: Sequence[float]) -> list[float]:
+def alike(values: Sequence[float]) -> list[float]:
   """The values of an axis as numbers of one type, which one compile needs."""
   some = any(isinstance(v, float) for v in values)
   return [float(v) for v in values] if some else list(values)
@@ -104,7 +104,7 @@ class Sweep:
 
   def runs(self) -> list[RunSpec]:
     """All runs: the last traced axis varies fastest, then the seed."""
-    axes = [[(k, v) for v in _alike(vs)] for k, vs in self.traced.items()]
+    axes = [[(k, v) for v in alike(vs)] for k, vs in self.traced.items()]
     return [
       RunSpec(
         seeds={s: self.fixed.get(s, seed) for s in self.streams},

@@ -26,6 +26,7 @@ from jaxsynth.trajectory.saves import committed
 from jaxsynth.trajectory.trajectory import Trajectory
 
 if TYPE_CHECKING:
+  import pandas as pd
   import xarray as xr
 
 FOLDER = 'shards'
@@ -268,3 +269,25 @@ def standing(workdir: Path) -> list[Path]:
   if not found:
     raise UserError(f'{workdir} holds no trajectory')
   return found
+
+
+def table(workdir: Path) -> 'pd.DataFrame':
+  """One table of the runs of all trajectories at or below a folder.
+
+  Args:
+    workdir: of a sweep; its static groups are trajectories of their own.
+
+  Returns:
+    A row a run, indexed by the folder of its trajectory within `workdir` and
+    its position in that, shards included.
+
+  Raises:
+    UserError: there is no trajectory.
+  """
+  import pandas as pd  # slow, see `mapping`
+
+  tables = {
+    str(path.relative_to(workdir)): opened(path).runs
+    for path in standing(workdir)
+  }
+  return pd.concat(tables, names=['group', 'run'])
