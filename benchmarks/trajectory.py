@@ -413,6 +413,7 @@ def main() -> dict:
   p.add_argument('--share', action='store_true', help='of a training')
   p.add_argument('--override', action='append', default=[])
   args = p.parse_args()
+  args.disk = args.disk and str(Path(args.disk).resolve())
   layout.configure()
   return share(args) if args.share else compare(args)
 
