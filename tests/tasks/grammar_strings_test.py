@@ -153,6 +153,17 @@ def test_drawn_strings_are_sentences_of_the_law_of_lengths(grammar, max_len):
   assert holds(drawn.tokens[few], drawn.length[few]).all()
 
 
+def test_no_length_is_rarer_than_it_should_be():
+  """Not even the longest that is allowed."""
+  drawn = draw(expr(), 8000, 8)
+  law = grammar_lengths.length_law(expr(), 8)
+  expected = law / law.sum()
+  seen = np.bincount(drawn.length, minlength=9) / 8000
+  error = np.sqrt(expected * (1 - expected) / 8000)
+  assert (abs(seen - expected) <= 4.5 * error).all()
+  assert expected[8] > 8 * error[8]
+
+
 def test_more_rules_than_bits_of_a_word():
   """40 kinds of brackets: two words; a wrong bracket anywhere is found."""
   many = dyck(40, 0.4)

@@ -9,18 +9,20 @@ one after the other in one array, and `at` points into it:
                  side, and the stack keeps where to go on after it, unless
                  there is nothing after it
 
-so a step reads one number and writes at most two, whatever the grammar, and
-right recursion needs no stack. All strings take their steps together. A string
-that would be longer than allowed is begun anew: what is returned has the law
-of the grammar given its length is at most `max_len`, exactly.
+so a step reads and writes a few numbers, whatever the grammar, and right
+recursion needs no stack. Machines take their steps together; each draws
+eight strings, one after the other, so that none waits long for the longest
+string. A string that would be longer than allowed is begun anew: what is
+returned has the law of the grammar given that its length is at most `max_len`,
+exactly.
 
 No right-hand side is empty, so every entry of the stack stands for at least
 one terminal to come. Hence a string is too long as soon as what is written,
 what is stacked and the symbol at hand are more than max_len, and the stack
 never holds more.
 
-Shapes: B strings, T terminals at most, N nonterminals, P rules, W symbols on
-all right-hand sides together.
+Shapes: B strings, M machines, T terminals at most, N nonterminals, P rules, W
+symbols on all right-hand sides together.
 
 Source: the machine is the textbook pushdown automaton of a grammar; rejection
 of long strings is that of the released code of the systems in `grammars`.
@@ -36,6 +38,7 @@ from jaxsynth.tasks.lib.grammar import Grammar
 from jaxsynth.types import Array, Key
 
 _CHUNK = 32  # steps whose random numbers are drawn together
+_EACH = 8  # strings of a machine
 
 
 class Tables(NamedTuple):
@@ -100,58 +103,59 @@ def tables(grammar: Grammar, probs: Array | None = None) -> Tables:
 
 
 class _Machines(NamedTuple):
-  """B machines: where each stands, its stack, and what it has written.
+  """M machines: where each stands, its stack, and what it has written.
 
   A machine at -1 is about to rewrite the start, with nothing after it.
   """
 
-  at: Array  # [B]
-  stack: Array  # [B, T]
-  height: Array  # [B]
-  tokens: Array  # [B, T]
-  length: Array  # [B]
-  done: Array  # [B]
+  at: Array  # [M]
+  stack: Array  # [M, T]
+  height: Array  # [M]
+  written: Array  # terminals of the string at hand [M]
+  number: Array  # which of its strings it is [M]
+  tokens: Array  # [M, B / M, T]
+  lengths: Array  # [M, B / M]
 
 
 def _rule(grammar: Tables, nonterminal: Array, uniform: Array) -> Array:
-  """The rule of `nonterminal` [B] at `uniform` [B]."""
+  """The rule of `nonterminal` [M] at `uniform` [M]."""
   above = uniform[:, None] >= grammar.cdf[nonterminal]
   return grammar.first[nonterminal] + above.sum(-1, dtype=jnp.int32)
 
 
 def _step(grammar: Tables, uniform: Array, now: _Machines) -> _Machines:
-  """One symbol of every string that is not done."""
-  max_len = now.tokens.shape[1]
+  """One symbol of every machine."""
+  each, max_len = now.tokens.shape[1:]
   row = jnp.arange(now.at.shape[0])
-  fresh, live = now.at < 0, ~now.done
-  symbol = jnp.where(fresh, -1, grammar.symbols[now.at])  # [B]
+  fresh, live = now.at < 0, now.number < each
+  symbol = jnp.where(fresh, -1, grammar.symbols[now.at])  # [M]
   last = fresh | grammar.last[now.at]
   word = symbol >= 0
   back = now.stack[row, jnp.maximum(now.height - 1, 0)]
+  too_long = now.written + now.height + 1 > max_len
+  ends = word & last & (now.height == 0) & ~too_long
 
   # Columns beyond the last are dropped: there is nothing to write.
-  column = jnp.where(live & word, now.length, max_len)
-  tokens = now.tokens.at[row, column].set(symbol, mode='drop')
+  column = jnp.where(live & word, now.written, max_len)
+  tokens = now.tokens.at[row, now.number, column].set(symbol, mode='drop')
   column = jnp.where(live & ~word & ~last, now.height, max_len)
   stack = now.stack.at[row, column].set(now.at + 1, mode='drop')
+  column = jnp.where(live & ends, now.number, each)
+  lengths = now.lengths.at[row, column].set(now.written + 1, mode='drop')
 
   rule = _rule(grammar, jnp.maximum(-1 - symbol, 0), uniform)
   onward = jnp.where(last, back, now.at + 1)
   at = jnp.where(word, onward, grammar.begin[rule])
   height = now.height + (~word & ~last) - (word & last)
-  too_long = now.length + now.height + 1 > max_len
-  ends = live & word & last & (now.height == 0) & ~too_long
-
-  def moved(old, new, anew):
-    return jnp.where(live, jnp.where(too_long, anew, new), old)
-
+  anew = too_long | ends
   return _Machines(
-    at=moved(now.at, at, -1),
+    at=jnp.where(anew, -1, at),
     stack=stack,
-    height=moved(now.height, height, 0),
+    height=jnp.where(anew, 0, height),
+    written=jnp.where(anew, 0, now.written + word),
+    number=now.number + (live & ends),
     tokens=tokens,
-    length=moved(now.length, now.length + word, 0),
-    done=now.done | ends,
+    lengths=lengths,
   )
 
 
@@ -165,19 +169,31 @@ def sample(grammar: Tables, key: Key, num: int, max_len: int) -> Strings:
     max_len: T; `grammar.check_length` says whether there is such a string,
       without which this does not return.
   """
-  empty = jnp.zeros((num, max_len), jnp.int32)
-  none = jnp.zeros(num, jnp.int32)
-  begun = _Machines(none - 1, empty, none, empty, none, none > 0)
+  each = min(_EACH, num)
+  machines = -(-num // each)
+  zero = jnp.zeros(machines, jnp.int32)
+  table = lambda *shape: jnp.zeros((machines, *shape), jnp.int32)
+  begun = _Machines(
+    at=zero - 1,
+    stack=table(max_len),
+    height=zero,
+    written=zero,
+    number=zero,
+    tokens=table(each, max_len),
+    lengths=table(each),
+  )
 
   def chunk(carry):
     number, now = carry
     fold = jax.random.fold_in(key, number)
-    uniform = jax.random.uniform(fold, (_CHUNK, num))
+    uniform = jax.random.uniform(fold, (_CHUNK, machines))
     go = lambda now, u: (_step(grammar, u, now), None)
     return number + 1, jax.lax.scan(go, now, uniform)[0]
 
   _, drawn = jax.lax.while_loop(
-    lambda carry: ~carry[1].done.all(), chunk, (0, begun)
+    lambda carry: (carry[1].number < each).any(), chunk, (0, begun)
   )
-  written = jnp.arange(max_len) < drawn.length[:, None]
-  return Strings(jnp.where(written, drawn.tokens, 0), drawn.length)
+  length = drawn.lengths.reshape(-1)[:num]
+  tokens = drawn.tokens.reshape(-1, max_len)[:num]
+  written = jnp.arange(max_len) < length[:, None]
+  return Strings(jnp.where(written, tokens, 0), length)
