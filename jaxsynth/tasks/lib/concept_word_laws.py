@@ -68,7 +68,19 @@ def read(language: words.Language, inputs: Array) -> State:
 def word_laws(
   language: words.Language, known: Facts, now: State, level: int, silent: float
 ) -> tuple[Array, Array, Array, Array]:
-  """Laws of subject, object, value and verb, before adjectives, [B, T, V]."""
+  """Laws of the next words, of each kind had one to be next.
+
+  Args:
+    language: its sizes.
+    known: from `concept_language.facts`.
+    now: from `read`.
+    level: how much is known, 0 to 2, see `concept_predictors.LEVELS`.
+    silent: probability that a sentence would have no verb.
+
+  Returns:
+    Laws of a subject, an object, a value and a verb, adjectives not yet
+    reckoned with: each [B, T, V] or broadcastable to it.
+  """
   table = words.lexicon(language)
   kind, group, prop, number = (jnp.asarray(x, jnp.int32) for x in table)
   C, H = language.classes, language.half
