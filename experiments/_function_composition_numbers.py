@@ -48,19 +48,18 @@ def mastered(composed: xr.Dataset) -> xr.DataArray:
   return right.sum('composition') / composed['seen'].sum('composition')
 
 
-def left(ablated: xr.Dataset, site: str, kind: str = 'mean') -> xr.DataArray:
-  """Accuracy of letters with a site of the last layer ablated, over intact.
+def left(ablated: xr.Dataset, site: str, what: str = 'letters') -> xr.DataArray:
+  """Accuracy with a site of the last layer at its mean, over the intact one.
 
   Args:
-    ablated: letters [run, step, part], see the measures.
+    ablated: letters and separators [run, step, part], see the measures.
     site: 'attn_out' or 'mlp_out'.
-    kind: what stands in its place, 'zero' or 'mean'.
+    what: 'letters' or 'separators'.
   """
   names = [str(p) for p in ablated['part'].values]
-  last = [n for n in names if n.split()[::2] == [site, kind]][-1]
-  letters = ablated['letters']
-  intact = letters.sel(part=names[0], drop=True)
-  return letters.sel(part=last, drop=True) / intact
+  last = [n for n in names if n.split()[::2] == [site, 'mean']][-1]
+  intact = ablated[what].sel(part=names[0], drop=True)
+  return ablated[what].sel(part=last, drop=True) / intact
 
 
 def strongest(looks: xr.DataArray) -> xr.DataArray:

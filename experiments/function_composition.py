@@ -105,26 +105,43 @@ CLAIMS = (
   ),
   Claim(
     'last_mlp_executes',
-    'With the last MLP replaced by its mean the letters are lost: accuracy '
-    'given the right beginning, over that of the intact network.',
+    'With the last MLP replaced by its mean many letters are wrong, the format '
+    'is kept: accuracy given the right beginning, over that of the intact '
+    'network.',
     'attention selects the function, the MLP executes it',
     'the abstract; ablations by layer',
-    note='To be gated from pilots.',
+    Gate('<=', 0.75, tests='direction'),
+    'separators in place of letters, under the same ablation',
+    'Pilots: 0.56 and 0.59.',
   ),
   Claim(
     'last_attention_selects',
-    'With the last attention replaced by its mean they are lost as well.',
-    'attention selects the function, the MLP executes it',
+    'With the last attention replaced by its mean many letters are wrong as '
+    'well: accuracy over that of the intact network.',
+    'attention in the later half selects the function',
     'the abstract; ablations by layer',
-    note='To be gated from pilots.',
+    note='Not gated: in pilots 0.76 and 0.61 were left. In two layers it is '
+    'the first attention that selects: without it 0.08 and 0.07 were left.',
   ),
   Claim(
     'a_head_finds_the_function',
     'Some head looks from where a letter is written at the name of the '
     'function: its mean attention.',
     'attention to the task token of the present step',
-    'attention maps',
-    note='To be gated from pilots.',
+    'attention maps; no number is stated',
+    Gate('>=', 0.15, tests='direction'),
+    UNTRAINED,
+    'Pilots: 0.33 and 0.33; uniform attention is 0.04.',
+  ),
+  Claim(
+    'a_head_finds_the_letter',
+    'Some head looks from where a letter is written at the letter it takes '
+    'the place of: its mean attention.',
+    'attention to the matching letter of the previous result',
+    'attention maps; no number is stated',
+    Gate('>=', 0.4, tests='direction'),
+    UNTRAINED,
+    'Pilots: 0.79 and 0.92; uniform attention is 0.04.',
   ),
   Claim(
     'biased_generalises',
@@ -151,7 +168,10 @@ CLAIMS = (
     'compositions: share of right letters.',
     'LSTMs fail to generalise to unseen compositions',
     'the LSTM baseline',
-    note='To be written from pilots.',
+    note='Not gated, and not part of quick: in pilots it learnt neither. Of '
+    'the tokens of answers 0.14 were right on seen and on unseen compositions '
+    'after 1,000 steps at rate 1e-3, and 0.36 and 0.23 on seen, 0.34 and 0.24 '
+    'on unseen ones after 3,000 steps at 4e-3.',
   ),
 )
 
@@ -191,10 +211,14 @@ def judge(bench: Bench, results: dict[str, dict[str, xr.Dataset]]) -> None:
     ('last_mlp_executes', 'mlp_out'),
     ('last_attention_selects', 'attn_out'),
   ):
-    left = numbers.left(reading['ablated'], site)
-    bench.claim(name, end(left), null=1.0)
-  looks = numbers.strongest(reading['looks']['function'])
-  trained('a_head_finds_the_function', lambda data: data, looks)
+    bench.claim(
+      name,
+      end(numbers.left(reading['ablated'], site)),
+      null=end(numbers.left(reading['ablated'], site, 'separators')),
+    )
+  for key in ('function', 'letter'):
+    name = f'a_head_finds_the_{key}'
+    trained(name, numbers.strongest, reading['looks'][key])
   for name, key in (
     ('biased_generalises', 'biased'),
     ('direct_commuting', 'commuting'),

@@ -196,3 +196,19 @@ def test_numbers_from_made_up_accuracies():
   close(numbers.deep_over_shallow(composed), [0.2 / 0.7])
   close(numbers.mastered(composed), [2 / 2])
   assert numbers.by_active(composed)['functions'].values.tolist()[-1] == 5
+
+
+def test_what_an_ablation_leaves_is_of_the_last_layer_and_over_the_intact():
+  names = ['attn_out 0 none', 'mlp_out 0 mean', 'mlp_out 1 zero']
+  names += ['mlp_out 1 mean', 'attn_out 1 mean', 'attn.z 1.0 mean']
+  ablated = xr.Dataset(
+    {
+      'letters': ('part', [0.8, 0.7, 0.6, 0.2, 0.4, 0.1]),
+      'separators': ('part', [0.5, 0.7, 0.6, 0.1, 0.3, 0.1]),
+    },
+    {'part': names},
+  )
+  assert float(numbers.left(ablated, 'mlp_out')) == pytest.approx(0.25)
+  assert float(numbers.left(ablated, 'attn_out')) == pytest.approx(0.5)
+  kept = numbers.left(ablated, 'mlp_out', 'separators')
+  assert float(kept) == pytest.approx(0.2)
