@@ -28,7 +28,7 @@ from jaxsynth.models.base import Model
 from jaxsynth.train import layout as layouts
 from jaxsynth.types import Array, PyTree
 
-TIMES = 5
+TIMES = 3
 
 
 def seconds(fn: Callable[[], PyTree]) -> float:
@@ -60,10 +60,10 @@ def recomputed(
 
 def main() -> dict:
   parser = report.parser(
-    'benchmarks.generation', __doc__, ['--config=tiny', '--rows=64']
+    'benchmarks.generation', __doc__, ['--config=tiny', '--rows=256']
   )
   parser.add_argument('--config', default='small', help='tiny, small or paper')
-  parser.add_argument('--rows', type=int, default=256, help='written together')
+  parser.add_argument('--rows', type=int, default=64, help='written together')
   args = parser.parse_args()
   configs.size(args.config)
   layouts.configure()

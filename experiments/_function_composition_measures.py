@@ -33,14 +33,14 @@ def compositions(task, out_of_order: int) -> dict[str, np.ndarray]:
     numbers [N, L]: function numbers; active, swapped [N]: how many are not
     the identity, how many come from another position; ordered [N].
   """
-  drawn = task.out_of_order(jax.random.key(0), 2 * out_of_order)
-  drawn = np.asarray(drawn)[np.asarray(task.num_swapped(drawn)) > 0]
-  in_order = task.in_order()
+  drawn = task.space.out_of_order(jax.random.key(0), 2 * out_of_order)
+  drawn = np.asarray(drawn)[np.asarray(task.space.num_swapped(drawn)) > 0]
+  in_order = task.space.in_order()
   numbers = np.concatenate([in_order, drawn[:out_of_order]])
   return {
     'numbers': numbers,
-    'active': np.asarray(task.num_active(numbers)),
-    'swapped': np.asarray(task.num_swapped(numbers)),
+    'active': np.asarray(task.space.num_active(numbers)),
+    'swapped': np.asarray(task.space.num_swapped(numbers)),
     'ordered': np.arange(len(numbers)) < len(in_order),
   }
 

@@ -44,35 +44,16 @@ the separator after x; answer, what follows it; result, the last n tokens.
 
 import dataclasses
 import zlib
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxsynth.errors import UserError
+from jaxsynth.tasks.lib.compositions import Functions, Space
 from jaxsynth.types import Array, Batch, Key, Spec
 
 # Most compositions in order: they are listed.
 MOST = 2**17
-
-
-class Functions(NamedTuple):
-  """The functions and the compositions of one world.
-
-  Attributes:
-    maps: letter -> letter of each function, [G, V] with G = L (F + 1).
-    orders: place -> place it is filled from, [G, n].
-    in_order: all compositions in order, those in training first, [N, L].
-    count: how many of them are in training.
-    combos: those out of order in training, [num_combos, L].
-  """
-
-  maps: Array
-  orders: Array
-  in_order: Array
-  count: Array
-  combos: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +99,7 @@ class FunctionComposition:
       )
     if not 0 <= (self.num_identities or 0) <= self.depth:
       raise UserError(f'num_identities must be in 0..depth = 0..{self.depth}')
-    kinds = self._kinds()
+    kinds = self.space.kinds(self.base, self.num_identities)
     there = int((kinds == 1).sum())
     if self.max_random > there:
       raise UserError(
@@ -128,6 +109,11 @@ class FunctionComposition:
       raise UserError(
         f'all {len(kinds)} compositions would be in training: lower max_random'
       )
+
+  @property
+  def space(self) -> Space:
+    """The compositions there are."""
+    return Space(self.depth, self.num_functions)
 
   @property
   def spec(self) -> Spec:
@@ -190,7 +176,7 @@ class FunctionComposition:
     reorders = jnp.full_like(place, self.permute, bool) & (place == 0)
     maps = jnp.where((index > 0) & ~reorders, some('maps', V), same(V))
     orders = jnp.where((index > 0) & reorders, some('orders', n), same(n))
-    kinds = self._kinds()
+    kinds = self.space.kinds(self.base, self.num_identities)
     uniform = jax.random.uniform(_named(key, 'subset'), (len(kinds),))
     rank = jnp.lexsort((uniform, kinds))
     base = int((kinds == 0).sum())
@@ -198,9 +184,9 @@ class FunctionComposition:
     return Functions(
       maps=maps.reshape(-1, V).astype(jnp.int32),
       orders=orders.reshape(-1, n).astype(jnp.int32),
-      in_order=jnp.asarray(self.in_order())[rank],
+      in_order=jnp.asarray(self.space.in_order())[rank],
       count=jnp.asarray(count, jnp.int32),
-      combos=self.out_of_order(_named(key, 'combos'), self.num_combos),
+      combos=self.space.out_of_order(_named(key, 'combos'), self.num_combos),
     )
 
   def sample(
@@ -224,7 +210,7 @@ class FunctionComposition:
     sets = {
       'seen': self._trained(p, at('seen'), size),
       'unseen': p.in_order[rest],
-      'out_of_order': self.out_of_order(at('combos'), size),
+      'out_of_order': self.space.out_of_order(at('combos'), size),
     }
     answer = jnp.arange(self.document_length - 1) >= self.prompt_length - 1
     made = {n: self._batch(p, at(n), c) for n, c in sets.items()}
@@ -249,7 +235,7 @@ class FunctionComposition:
     letters = batch.inputs[:, L + 2 : L + 2 + self.length]
     whole = self.documents(p, compositions, letters)
     known = jax.nn.one_hot(whole, size)
-    table = jnp.concatenate([p.in_order, p.combos])
+    table = p.table
     index = jnp.arange(len(table))
     used = (index < p.count) | (index >= len(p.in_order))
     begins = jnp.broadcast_to(used, (len(compositions), len(table)))
@@ -287,44 +273,6 @@ class FunctionComposition:
     parts = [start, compositions + self.num_letters, *strings]
     return jnp.concatenate(parts, axis=1).astype(jnp.int32)
 
-  def in_order(self) -> np.ndarray:
-    """All compositions in order, the last position varying fastest, [N, L]."""
-    F, L = self.num_functions, self.depth
-    index = np.indices((F + 1,) * L).reshape(L, -1).T
-    return (index + np.arange(L) * (F + 1)).astype(np.int32)
-
-  def out_of_order(self, key: Key, count: int) -> Array:
-    """Uniform draws from the (L F + 1)^L compositions out of order, [count, L].
-
-    The identity is written as the one of its position.
-    """
-    F, L = self.num_functions, self.depth
-    shape = (count, L)
-    which = jax.random.randint(key, shape, 0, L * F + 1, jnp.int32) - 1
-    number = which // F * (F + 1) + which % F + 1
-    own = jnp.arange(L, dtype=jnp.int32) * (F + 1)
-    return jnp.where(which < 0, own, number)
-
-  def num_active(self, compositions: Array) -> Array:
-    """How many functions of compositions [..., L] are not the identity."""
-    return (compositions % (self.num_functions + 1) > 0).sum(-1)
-
-  def num_swapped(self, compositions: Array) -> Array:
-    """How many of [..., L] are functions of another position than theirs."""
-    F = self.num_functions
-    elsewhere = compositions // (F + 1) != np.arange(self.depth)
-    return (elsewhere & (compositions % (F + 1) > 0)).sum(-1)
-
-  def _kinds(self) -> np.ndarray:
-    """Of each composition in order: 0 base in training, 1 may be, 2 not."""
-    active = self.num_active(self.in_order())
-    kinds = np.ones_like(active)
-    if self.num_identities is not None:
-      kinds[active != self.depth - self.num_identities] = 2
-    if self.base:
-      kinds[active <= 1] = 0
-    return kinds
-
   def _trained(self, functions: Functions, key: Key, size: int) -> Array:
     """Compositions of the training subset, [size, L]."""
     total = functions.count + self.num_combos
@@ -333,8 +281,7 @@ class FunctionComposition:
     )
     beyond = index >= functions.count
     skipped = len(functions.in_order) - functions.count
-    table = jnp.concatenate([functions.in_order, functions.combos])
-    return table[index + skipped * beyond]
+    return functions.table[index + skipped * beyond]
 
   def _batch(
     self, functions: Functions, key: Key, compositions: Array

@@ -50,14 +50,14 @@ def test_published_sizes(options, vocabulary, length, compositions, base):
   assert task.spec.vocab_size == task.spec.output_size == vocabulary
   assert task.spec.inputs.shape == (length - 1,)
   assert task.document_length == length
-  everything = {tuple(c) for c in task.in_order().tolist()}
+  everything = {tuple(c) for c in task.space.in_order().tolist()}
   assert len(everything) == compositions
   functions = init(task)
   assert {tuple(c) for c in functions.in_order.tolist()} == everything
   assert int(functions.count) == base
   trained = functions.in_order[:base]
-  assert int(task.num_active(trained).max()) == 1
-  assert int(task.num_active(functions.in_order[base:]).min()) == 2
+  assert int(task.space.num_active(trained).max()) == 1
+  assert int(task.space.num_active(functions.in_order[base:]).min()) == 2
 
 
 @settings(max_examples=25, deadline=None)
@@ -137,24 +137,24 @@ def test_every_composition_is_as_likely_to_be_in_training():
 
 def test_biased_and_base_subsets():
   biased = FunctionComposition(max_random=40, num_identities=2)
-  active = biased.num_active(trained(init(biased)))
+  active = biased.space.num_active(trained(init(biased)))
   assert (active == 3).all()
   both = FunctionComposition(base=True, max_random=9)
-  active = np.asarray(both.num_active(trained(init(both))))
+  active = np.asarray(both.space.num_active(trained(init(both))))
   assert len(active) == 25
   assert (active <= 1).sum() == 16
 
 
 def test_out_of_order_draws_all_of_them_and_identities_stay_in_place():
   task = FunctionComposition(depth=2, num_functions=2, max_random=3)
-  drawn = np.asarray(task.out_of_order(KEY, 5000))
+  drawn = np.asarray(task.space.out_of_order(KEY, 5000))
   rows, counts = np.unique(drawn, axis=0, return_counts=True)
   assert len(rows) == (2 * 2 + 1) ** 2
   assert scipy.stats.chisquare(counts).pvalue > 1e-3
   identity = rows % 3 == 0
   assert (rows[identity] == np.broadcast_to([0, 3], rows.shape)[identity]).all()
-  swapped = np.asarray(task.num_swapped(rows))
-  in_order = {tuple(c) for c in task.in_order().tolist()}
+  swapped = np.asarray(task.space.num_swapped(rows))
+  in_order = {tuple(c) for c in task.space.in_order().tolist()}
   inside = np.asarray([tuple(row) in in_order for row in rows.tolist()])
   np.testing.assert_array_equal(inside, swapped == 0)
 
@@ -181,7 +181,7 @@ def test_training_is_uniform_over_the_subset_and_strings():
 def test_evaluation_sets_are_what_they_say_and_weigh_answers():
   sets = TASK.evals(FUNCTIONS, KEY)
   known = {tuple(c) for c in trained(FUNCTIONS).tolist()}
-  in_order = {tuple(c) for c in TASK.in_order().tolist()}
+  in_order = {tuple(c) for c in TASK.space.in_order().tolist()}
   drawn = {
     n: {tuple(c) for c in b.info['composition'].tolist()}
     for n, b in sets.items()
