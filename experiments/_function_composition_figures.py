@@ -57,13 +57,16 @@ def sets(results: dict[str, dict], num_letters: int):
     1, 3, width=4.0, height=3.8, titles=[*SETS.values()], share_y=True
   )
   for ax, key in zip(axes.flat, SETS):
-    data = named(
-      {n: getattr(numbers, key)(r['composed']) for n, r in results.items()}
+    values = {
+      n: getattr(numbers, key)(r['composed']) for n, r in results.items()
+    }
+    at = lambda i, v=values: named(
+      {n: x.isel(step=i, drop=True) for n, x in v.items()}
     )
     points.by_group(
       ax,
-      data.isel(step=-1, drop=True),
-      null=data.isel(step=0, drop=True),
+      at(-1),
+      null=at(0),
       label='right letters of the result' if key == 'seen' else '',
     )
     ax.set_ylim(-0.03, 1.05)
@@ -77,15 +80,18 @@ def training(results: dict[str, dict]):
   fig, axes = style.grid(
     1, 3, width=4.6, height=3.4, titles=[*SETS.values()], share_y=True
   )
+  colours = dict(zip(results, style.colours(len(results))))
+  plans = [r['metrics']['eval_step'].values for r in results.values()]
+  longest = max(plans, key=lambda steps: steps[-1])
   for ax, key in zip(axes.flat, SETS):
-    data = named({n: r['metrics'][key] for n, r in results.items()})
-    curves.curves(
-      ax,
-      data.rename(eval_step='step'),
-      hue='training',
-      labels='legend' if key == 'out_of_order' else 'none',
-    )
+    for name, colour in colours.items():
+      data = results[name]['metrics'][key]
+      steps, label = data['eval_step'].values, NAMES.get(name, name)
+      values = data.transpose('run', 'eval_step').values
+      curves.band(ax, steps, values, label=label, colour=colour)
+    curves.step_axis(ax, longest)
     ax.set_ylim(-0.03, 1.05)
+  style.legend(axes[0, -1], title='training')
   axes[0, 0].set_ylabel('right tokens of the answer', fontsize=style.SMALL)
   return fig
 
