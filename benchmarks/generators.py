@@ -2,6 +2,7 @@
 
   python -m benchmarks.generators --config=small
   python -m benchmarks.generators --config=small --task=concept_percolation
+  python -m benchmarks.generators --study=function_composition
 
 A task's `sample`, compiled, is timed against
 
@@ -11,9 +12,10 @@ A task's `sample`, compiled, is timed against
            that any sampler of theirs does
   write    writing arrays of the batch's shapes, which is the floor
 
-and, for the configs of `benchmarks.configs`, put beside the training step it
-feeds. Each of `--batches` batches is drawn from its own key inside one
-compiled loop on one device, so that starting the loop is not what is timed.
+and, for the configs of `benchmarks.configs` or the `quick` one of a study, put
+beside the training step it feeds. Each of `--batches` batches is drawn from
+its own key inside one compiled loop on one device, so that starting the loop
+is not what is timed.
 """
 
 import functools
@@ -27,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import configs, ours, plain_sentences, report
-from jaxsynth import build, rng
+from jaxsynth import build, lookup, rng
 from jaxsynth.tasks import base
 from jaxsynth.train import layout as layouts
 
@@ -55,10 +57,34 @@ def markov_mixture(task: Any, params: Any, batch: int) -> Callable:
   return sample
 
 
+def function_composition(task: Any, params: Any, batch: int) -> Callable:
+  """Documents of composed functions, position by position over the batch."""
+  p = jax.tree.map(np.asarray, params)
+  table = np.concatenate([p.in_order[: p.count], p.combos])
+  generator = np.random.default_rng(0)
+  space = np.full((batch, 1), task.separator)
+
+  def sample():
+    composition = table[generator.integers(0, len(table), batch)]
+    x = generator.integers(0, task.num_letters, (batch, task.length))
+    head = [space + 2, composition + task.num_letters, space, x]
+    results = []
+    for g in composition.T:
+      x = np.take_along_axis(x, p.orders[g], 1)
+      x = np.take_along_axis(p.maps[g], x, 1)
+      results += [space, x]
+    shown = results if task.stepwise else results[-2:]
+    tokens = np.concatenate(head + shown, 1).astype(np.int32)
+    return tokens[:, :-1], tokens[:, 1:], np.ones((batch, tokens.shape[1] - 1))
+
+  return sample
+
+
 # What one would write without compiling, by task.
 NUMPY = {
-  'markov_mixture': markov_mixture,
   'concept_percolation': plain_sentences.concept_percolation,
+  'function_composition': function_composition,
+  'markov_mixture': markov_mixture,
 }
 
 
@@ -154,34 +180,37 @@ def main() -> dict:
   add = parser.add_argument
   add('--config', default='small', help='tiny, small or paper')
   add('--task', default=FED, help='of the training step, with its own sizes')
+  add('--study', default='', help="instead of a config: a study's quick one")
   add('--batches', type=int, default=50, help='drawn in one compiled loop')
   args = parser.parse_args()
   configs.size(args.config)
   layouts.configure()
-  setup, fed = setup_of(args.config, args.task), args.task
+  if args.study:
+    get_config = lookup.get('jaxsynth.configs', args.study, 'get_config')
+    setup = build.build(get_config('quick'))
+  else:
+    setup = setup_of(args.config, args.task)
+  fed = setup.config['task']['name']
   batch = setup.train.batch_size
   one = functools.partial(measure, batch=batch, batches=args.batches)
   rows = [one(fed, setup.task)]
   for name in base.names():
-    if name != fed:
+    if name != fed and not args.study:
       rows.append(one(name, base.get(name)()))
   made = rows[0]
   step = ours.Trainer(setup).step_seconds(windows=3) * len(jax.local_devices())
+  share = made['seconds']['ours'] / step
   return report.record(
     'generators',
-    args.config,
+    args.study or args.config,
     report.device(),
     batches_per_s=1 / made['seconds']['ours'],
     floor=1 / made['seconds']['write'],
     of_floor=made['times_write'],
-    share_of_step=made['seconds']['ours'] / step,
+    share_of_step=share,
     tasks=rows,
     targets=[
-      report.target(
-        f'{fed}: share of the step it feeds',
-        made['seconds']['ours'] / step,
-        at_most=0.1,
-      ),
+      report.target(f'{fed}: share of the step it feeds', share, at_most=0.1),
       *(
         report.target(
           f'{row["task"]}: times the cost of writing its output',

@@ -5,8 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import generators, ours, shares, sweep
+from benchmarks import generation, generators, ours, shares, sweep
 from jaxsynth import rng
+from jaxsynth.generate import generate
+from jaxsynth.tasks.function_composition import FunctionComposition
 from jaxsynth.train.sweep import one
 
 
@@ -99,3 +101,40 @@ def test_numpy_draws_from_the_same_law(short):
   np.add.at(counts, (inputs, targets), 1)
   rows = counts / counts.sum(1, keepdims=True)
   np.testing.assert_allclose(rows, chains.transitions[0], atol=0.01)
+
+
+@pytest.mark.parametrize('stepwise', [False, True])
+def test_numpy_writes_documents_of_the_subset(stepwise):
+  task = FunctionComposition(
+    depth=3, max_random=9, num_combos=2, permute=True, stepwise=stepwise
+  )
+  functions = jax.jit(task.init)(jax.random.key(0))
+  made = generators.function_composition(task, functions, 500)()
+  inputs, targets, weights = made
+  compositions = inputs[:, 1:4] - task.num_letters
+  documents = task.documents(functions, compositions, inputs[:, 5:11])
+  np.testing.assert_array_equal(inputs, documents[:, :-1])
+  np.testing.assert_array_equal(targets, documents[:, 1:])
+  assert weights.shape == targets.shape
+  subset = np.concatenate([functions.in_order[:9], functions.combos])
+  assert {*map(tuple, compositions.tolist())} == {*map(tuple, subset.tolist())}
+
+
+@pytest.mark.slow
+def test_tokens_per_second_are_of_generation(monkeypatch):
+  monkeypatch.setattr('sys.argv', ['x', '--config=tiny', '--rows=2'])
+  made = generation.main()
+  assert made['length'] == 33
+  for name in ('tokens_per_s', 'sampled_tokens_per_s', 'floor'):
+    assert made[name] > 0
+
+
+def test_recomputing_writes_what_the_cache_writes(short):
+  setup, _ = short
+  model, spec = setup.model, setup.task.spec
+  params = model.init(jax.random.key(0), spec)
+  params = jax.tree.map(lambda x: 9 * x if x.ndim > 1 else x, params)
+  prompts = jnp.asarray([[0], [1], [2]])
+  again = generation.recomputed(model, params, prompts, 9)
+  written = generate(model, params, prompts, 9).tokens
+  np.testing.assert_array_equal(again, written)
