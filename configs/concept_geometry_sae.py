@@ -55,7 +55,7 @@ def _config(separability: dict, heterogeneity: dict, **train) -> dict:
     'task': {
       'name': 'concept_geometry_sae',
       'process': 'separability',
-      'eval_size': 256,
+      'eval_size': 1000,
     },
     'model': {'name': 'sae', 'kind': 'spade', 'width': separability['width']},
     'optimizer': _schedule(steps),
@@ -68,7 +68,7 @@ def _config(separability: dict, heterogeneity: dict, **train) -> dict:
       'call_steps': 200,
       **train,
     },
-    'sweep': {'seeds': 3, 'traced': {'model': {'sparsity': sparsities}}},
+    'sweep': {'seeds': 5, 'traced': {'model': {'sparsity': sparsities}}},
     'measure': {
       # Points of each concept, and of the plane along each side of its mesh.
       'mesh': {'points': 81, 'reach': 3.0},
@@ -93,7 +93,7 @@ def _quick() -> dict:
     ),
     _process(
       256, 512, 1500,
-      {'relu': (1.0,), 'jumprelu': (1e-2,), 'topk': (32,), 'spade': (0.1,)},
+      {'relu': (1.0,), 'jumprelu': (1e-2, 1.0), 'topk': (32,), 'spade': (0.1,)},
     ),
   )  # fmt: skip
 
@@ -104,7 +104,7 @@ def _smoke() -> dict:
   }  # fmt: skip
   c = _config(
     _process(16, 32, 20, recipes),
-    _process(16, 32, 20, recipes),
+    _process(16, 32, 20, {k: v for k, v in recipes.items() if k != 'jumprelu'}),
     snapshots='log:4',
     evals='log:4',
     call_steps=10,
