@@ -5,6 +5,7 @@ import xarray as xr
 
 from jaxsynth.experiments import _concept_geometry_sae_numbers as numbers
 from jaxsynth.plots import curves, fields, heat, points, style
+from jaxsynth.studies.study import Bench
 
 KINDS = ('relu', 'jumprelu', 'topk', 'spade')
 NAMES = {
@@ -128,3 +129,42 @@ def together(plane: xr.Dataset, f1: xr.DataArray):
     heat.heatmap(ax, one, low=0, high=1, values=False, label='cosine')
     ax.set_aspect('equal')
   return fig
+
+
+def draw(bench: Bench, planar: dict, wide: dict) -> None:
+  """Draws every figure of the study."""
+  f1, plane = planar['geometry']['f1'], planar['plane']
+  reach = bench.config.measure.mesh.reach
+  bench.figure(
+    'f1',
+    scores(planar['geometry']),
+    'How well single latents tell a concept from the others, one dot a seed, '
+    'bar: median; hollow: before training. Inner concepts lie between outer '
+    'ones, so that no line separates them from the rest.',
+  )
+  bench.figure(
+    'fields',
+    receptive(plane, f1, reach),
+    'Where the best latents for three concepts are active (first seed, the '
+    'recipe of each kind with the best F1 on inner concepts); dots: data.',
+  )
+  bench.figure(
+    'dimensions',
+    dimensions(wide['geometry']),
+    'Active latents and reconstruction error of each concept against its '
+    'intrinsic dimension; line: median over seeds, band: range.',
+  )
+  bench.figure(
+    'training',
+    training(planar['geometry'], wide['geometry']),
+    'The same over training. Left: the recipe of each kind with the best F1 at '
+    'the end; SpaDE starts high. Right: above one, more latents are spent on '
+    'the concept of the largest dimension than on that of the smallest.',
+  )
+  bench.figure(
+    'together',
+    together(plane, f1),
+    'Which latents are active together: cosines of their codes over points of '
+    'the plane, sorted by concept (first seed, same recipes as above). Blocks '
+    'on the diagonal mean that latents of different concepts do not mix.',
+  )

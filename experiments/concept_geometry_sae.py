@@ -18,7 +18,7 @@ Between Sparse Autoencoders and Concept Geometry" (2025), arXiv 2503.01822.
 
 import xarray as xr
 
-from jaxsynth.experiments import _concept_geometry_sae_figures as figures
+from jaxsynth.experiments._concept_geometry_sae_figures import draw
 from jaxsynth.experiments._concept_geometry_sae_measures import measure
 from jaxsynth.experiments._concept_geometry_sae_numbers import (
   INNER,
@@ -257,45 +257,6 @@ def heterogeneity(bench: Bench, geometry: xr.Dataset) -> None:
     'spade_latents_keep_apart',
     seeds_of(of(last['crossing'], 'spade').max('recipe') / others),
     null=seeds_of(of(start['crossing'], 'spade').max('recipe') / others),
-  )
-
-
-def draw(bench: Bench, planar: dict, wide: dict) -> None:
-  """Draws the figures."""
-  f1, plane = planar['geometry']['f1'], planar['plane']
-  reach = bench.config.measure.mesh.reach
-  bench.figure(
-    'f1',
-    figures.scores(planar['geometry']),
-    'How well single latents tell a concept from the others, one dot a seed, '
-    'bar: median; hollow: before training. Inner concepts lie between outer '
-    'ones, so that no line separates them from the rest.',
-  )
-  bench.figure(
-    'fields',
-    figures.receptive(plane, f1, reach),
-    'Where the best latents for three concepts are active (first seed, the '
-    'recipe of each kind with the best F1 on inner concepts); dots: data.',
-  )
-  bench.figure(
-    'dimensions',
-    figures.dimensions(wide['geometry']),
-    'Active latents and reconstruction error of each concept against its '
-    'intrinsic dimension; line: median over seeds, band: range.',
-  )
-  bench.figure(
-    'training',
-    figures.training(planar['geometry'], wide['geometry']),
-    'The same over training. Left: the recipe of each kind with the best F1 at '
-    'the end; SpaDE starts high. Right: above one, more latents are spent on '
-    'the concept of the largest dimension than on that of the smallest.',
-  )
-  bench.figure(
-    'together',
-    figures.together(plane, f1),
-    'Which latents are active together: cosines of their codes over points of '
-    'the plane, sorted by concept (first seed, same recipes as above). Blocks '
-    'on the diagonal mean that latents of different concepts do not mix.',
   )
 
 

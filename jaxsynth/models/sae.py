@@ -82,9 +82,11 @@ class SAE:
   def __post_init__(self):
     if self.kind not in KINDS:
       raise unknown('sae kind', self.kind, KINDS)
-    if self.width < 1 or not 1 <= self.k <= self.width:
+    if self.width < 1:
+      raise UserError(f'model.width must be at least 1, got {self.width}')
+    if self.kind == 'topk' and not 1 <= self.k <= self.width:
       raise UserError(
-        f'an sae needs 1 <= k <= width, got k={self.k}, width={self.width}'
+        f'topk needs 1 <= k <= width, got k={self.k}, width={self.width}'
       )
     for name in ('sparsity', 'revival', 'patience'):
       value = getattr(self, name)

@@ -101,7 +101,7 @@ def own_objective(
   ordinary = supervised(
     task,
     model,
-    None,
+    None,  # step and evaluate, which would need a loss, are replaced
     optimizer,
     batch_size=batch_size,
     task_hparams=task_hparams,

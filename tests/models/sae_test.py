@@ -188,7 +188,8 @@ def test_far_from_all_prototypes_spade_names_the_nearest():
   ('options', 'text'),
   [
     ({'kind': 'topk '}, 'did you mean'),
-    ({'width': 4, 'k': 5}, 'k <= width'),
+    ({'kind': 'topk', 'width': 4, 'k': 5}, 'k <= width'),
+    ({'width': 0}, 'model.width'),
     ({'sparsity': -1.0}, 'model.sparsity'),
     ({'threshold': 0.0}, 'model.threshold'),
   ],
