@@ -68,7 +68,7 @@ def _config(separability: dict, heterogeneity: dict, **train) -> dict:
       'call_steps': 200,
       **train,
     },
-    'sweep': {'seeds': 5, 'traced': {'model': {'sparsity': sparsities}}},
+    'sweep': {'seeds': 4, 'traced': {'model': {'sparsity': sparsities}}},
     'measure': {
       # Points of each concept, and of the plane along each side of its mesh.
       'mesh': {'points': 81, 'reach': 3.0},
@@ -93,7 +93,7 @@ def _quick() -> dict:
     ),
     _process(
       256, 512, 1500,
-      {'relu': (1.0,), 'jumprelu': (1e-2, 1.0), 'topk': (32,), 'spade': (0.1,)},
+      {'relu': (1.0,), 'jumprelu': (1e-2,), 'topk': (32,), 'spade': (0.1,)},
     ),
   )  # fmt: skip
 

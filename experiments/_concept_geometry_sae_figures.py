@@ -86,22 +86,34 @@ def receptive(plane: xr.Dataset, f1: xr.DataArray, reach: float):
 
 
 def dimensions(geometry: xr.Dataset):
-  """L0 and error against intrinsic dimension, by recipe."""
-  titles = ['active latents (L0)', 'error over variance (NMSE)']
-  fig, axes = style.grid(1, 2, width=5.4, height=3.4, titles=titles)
+  """L0, error and dimension of what is rebuilt, against the true dimension."""
+  panels = {
+    'l0': 'active latents (L0)',
+    'nmse': 'error over variance (NMSE)',
+    'rebuilt': 'dimension of reconstructions',
+  }
+  fig, axes = style.grid(1, 3, width=4.4, height=3.4, titles=[*panels.values()])
   last = geometry.isel(step=-1).swap_dims(concept='dimension')
-  for ax, name in zip(axes.flat, ('l0', 'nmse')):
-    data = named(last[name].drop_vars('concept'))
-    labels = 'legend' if name == 'nmse' else 'none'
+  last = last.drop_vars('concept')
+  dims = last['dimension'].values
+  for ax, name in zip(axes.flat, panels):
     curves.curves(
-      ax, data, x='dimension', hue='recipe', labels=labels, log_steps=False
+      ax,
+      named(last[name]),
+      x='dimension',
+      hue='recipe',
+      labels='none',
+      log_steps=False,
     )
     ax.set_xscale('log')
-    dims = data['dimension'].values
     ax.set_xticks(dims, [str(d) for d in dims])
     ax.minorticks_off()
     ax.set_xlabel('intrinsic dimension of the concept', fontsize=style.SMALL)
+  cloud = last['spans'].median(['recipe', 'seed'])
+  axes[0, 2].plot(dims, cloud, '--', color=style.MUTED, label='the points')
+  style.legend(axes[0, 2])
   curves.log_values(axes[0, 0])
+  curves.log_values(axes[0, 2])
   return fig
 
 
@@ -151,8 +163,10 @@ def draw(bench: Bench, planar: dict, wide: dict) -> None:
   bench.figure(
     'dimensions',
     dimensions(wide['geometry']),
-    'Active latents and reconstruction error of each concept against its '
-    'intrinsic dimension; line: median over seeds, band: range.',
+    'Active latents, reconstruction error and dimension of the reconstructions '
+    '(participation ratio) of each concept against its intrinsic dimension; '
+    'line: median over seeds, band: range. Where L0 is near the width, as for '
+    'JumpReLU here, the codes are not sparse at all.',
   )
   bench.figure(
     'training',

@@ -67,8 +67,10 @@ def geometry(task: ConceptGeometry) -> Callable:
 
   Returns:
     fn(params, ctx) over 'snapshot', on the held-out points -> f1, l0, nmse
-    [C]; crossing, stable_rank []; growth []: the largest reconstruction of
-    the points times FAR over the largest of the points.
+    [C]; spans, rebuilt [C]: the participation ratios of each concept's points
+    and of their reconstructions; crossing, stable_rank []; growth []: the
+    largest reconstruction of the points times FAR over the largest of the
+    points.
   """
   count = task.num_concepts
 
@@ -83,6 +85,8 @@ def geometry(task: ConceptGeometry) -> Callable:
       'f1': codes.best_f1(z, concept, count, BEST),
       'l0': codes.l0(z, concept, count),
       'nmse': codes.nmse(batch.inputs, out.prediction, concept, count),
+      'spans': codes.participation(batch.inputs, concept, count),
+      'rebuilt': codes.participation(out.prediction, concept, count),
       'crossing': codes.crossing(z, concept, count),
       'stable_rank': codes.stable_rank(z),
       'growth': largest(far) / largest(out.prediction),
@@ -176,7 +180,8 @@ def measure(bench: Bench, process: str) -> dict[str, xr.Dataset]:
       parts.append(by_recipe(found, kind, setup.model.k))
     return xr.concat(parts, 'recipe').assign_coords(concept)
 
-  by_concept = {n: ('concept',) for n in ('f1', 'l0', 'nmse')}
+  names = ('f1', 'l0', 'nmse', 'spans', 'rebuilt')
+  by_concept = {name: ('concept',) for name in names}
   results = {
     'geometry': bench.measure(
       f'{process}_geometry',
