@@ -40,7 +40,7 @@ def test_a_traced_sparsity_is_the_model_s_own(swept, tmp_path):
 def test_penalty_falls_where_it_counts(swept):
   held = swept.metrics['held_out/penalty'].isel(eval_step=-1).values
   free, pressed = held[:2], held[2:]
-  assert (pressed < 0.5 * free).all()
+  assert (pressed < 0.7 * free).all()
   loss = swept.metrics['held_out/loss'].values
   assert (loss[:, -1] < loss[:, 0]).all()
 
