@@ -5,7 +5,7 @@
 | preset   | time            | what it decides                               |
 |----------|-----------------|-----------------------------------------------|
 | smoke    | seconds         | nothing: that everything runs                 |
-| quick    | -, two cores    | F1 on concepts that nothing linear separates; |
+| quick    | minutes         | F1 on concepts that nothing linear separates; |
 |          |                 | L0 against intrinsic dimension; co-occurrence |
 | standard | an hour         | the same at twice the width, longer, on finer |
 |          |                 | grids of sparsity                             |
