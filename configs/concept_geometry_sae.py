@@ -7,8 +7,8 @@
 | smoke    | seconds         | nothing: that everything runs                 |
 | quick    | minutes         | F1 on concepts that nothing linear separates; |
 |          |                 | L0 against intrinsic dimension; co-occurrence |
-| standard | an hour         | the same at twice the width, longer, on finer |
-|          |                 | grids of sparsity                             |
+| standard | not timed       | the same, longer, wider where dimensions are  |
+|          |                 | unequal, on finer grids of sparsity           |
 | paper    | an accelerator  | published widths, batches, examples and grids |
 
 `measure` holds, for each process, what differs from the sections above and its
