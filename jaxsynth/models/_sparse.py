@@ -6,9 +6,8 @@
   jump          v 1[v > theta]
 
 with the gradients the literature trains them by. Sorting is slow on a CPU, so
-neither sorts: tau is found by Michelot's active sets, 10 times as fast on
-codes of width 128 as a projection that sorts, and the k-th largest entry by
-halving the range of its bits.
+neither projection sorts: tau is found by Michelot's active sets, and the k-th
+largest entry by halving the range of its bits.
 
 Source: Michelot (1986), "A finite algorithm for finding the projection of a
 point onto the canonical simplex of R^n", JOTA 50; Martins and Astudillo
