@@ -68,7 +68,7 @@ def _config(separability: dict, heterogeneity: dict, **train) -> dict:
       'call_steps': 200,
       **train,
     },
-    'sweep': {'seeds': 4, 'traced': {'model': {'sparsity': sparsities}}},
+    'sweep': {'seeds': 3, 'traced': {'model': {'sparsity': sparsities}}},
     'measure': {
       # Points of each concept, and of the plane along each side of its mesh.
       'mesh': {'points': 81, 'reach': 3.0},
