@@ -36,6 +36,7 @@ from jaxsynth.models import base as model_base
 from jaxsynth.optim.optimizers import Optimizer
 from jaxsynth.tasks import base as task_base
 from jaxsynth.train import layout as layouts
+from jaxsynth.train.objective import OWN, check_own, own_objective
 from jaxsynth.train.options import LayoutOptions, Training
 from jaxsynth.train.program import Program
 from jaxsynth.train.supervised import LOSSES, supervised
@@ -77,13 +78,21 @@ class Setup:
   @property
   def microbatches(self) -> int:
     """Parts of a training batch: as configured, or what suits the backend."""
-    if self.layout.microbatches:
-      return self.layout.microbatches
+    if self.layout.microbatches or self.train.loss == OWN:
+      return self.layout.microbatches or 1
     size = model_base.activation_bytes(self.model, self.task.spec)
     return layouts.microbatches(size, self.train.batch_size)
 
   def program(self) -> Program:
-    """Ordinary training of the model on the task."""
+    """Ordinary training of the model on the task, or by its own objective."""
+    if self.train.loss == OWN:
+      return own_objective(
+        self.task,
+        self.model,
+        self.optimizer,
+        batch_size=self.train.batch_size,
+        task_hparams=self.task_hparams,
+      )
     return supervised(
       self.task,
       self.model,
@@ -192,6 +201,8 @@ def _check_axes(setup: Setup, full: Mapping[str, Any]) -> None:
   """Every swept path must exist, and be traced or static as declared."""
   traceable = {f'optimizer.{k}' for k in setup.optimizer.hparams}
   traceable |= {f'task.{k}' for k in setup.task_hparams}
+  if setup.train.loss == OWN:
+    traceable |= {f'model.{k}' for k in model_base.hparams(setup.model)}
   paths = set(flat({k: full[k] for k in SECTIONS if k in full}))
   for path, values in setup.sweep.traced.items():
     if path not in traceable:
@@ -205,8 +216,8 @@ def _check_axes(setup: Setup, full: Mapping[str, Any]) -> None:
       if isinstance(v, bool) or not isinstance(v, (int, float)):
         raise UserError(f'sweep.traced.{path} must be numbers, got {v!r}')
       section, _, name = path.partition('.')
-      if section == 'optimizer':
-        dataclasses.replace(setup.optimizer, **{name: v})
+      if section in ('optimizer', 'model'):
+        dataclasses.replace(getattr(setup, section), **{name: v})
       else:
         task_base.check_hparams(setup.task, {**setup.task_hparams, name: v})
   for path in setup.sweep.static:
@@ -231,6 +242,7 @@ def build(config: ConfigDict | Mapping[str, Any]) -> Setup:
   model = make(model_base.get(full['model']['name']), model_fields, 'model')
   optimizer = make(Optimizer, full['optimizer'], 'optimizer')
   kinds = {f'optimizer.{k}': float for k in optimizer.hparams}
+  kinds |= {f'model.{k}': float for k in model_base.hparams(model)}
   kinds |= {f'task.{k}': type(v) for k, v in task_hparams(cls).items()}
   setup = Setup(
     task=task,
@@ -244,6 +256,8 @@ def build(config: ConfigDict | Mapping[str, Any]) -> Setup:
     config=full,
   )
   parts = setup.layout.microbatches
+  if setup.train.loss == OWN:
+    check_own(model, parts)
   if parts and setup.train.batch_size % parts:
     raise UserError(
       f'layout.microbatches={parts} does not divide '

@@ -6,6 +6,15 @@ of named activations; what nobody reads, jit removes. An *edit* changes
 activations on the way: a dict from site name to `Edit`, whose names are
 static and whose values are traced, so a sweep over heads, positions and
 strengths is one vmap and one compile.
+
+A model that is trained by an objective of its own (an autoencoder, say) has
+besides
+
+  hparams                     numbers of the objective a sweep may trace
+  memory(params)              what it remembers from step to step, at first
+  objective(params, batch, memory, hparams) -> losses, scalars, memory
+
+with losses and scalars of every example; see `train.objective`.
 """
 
 from typing import NamedTuple, Protocol
@@ -112,6 +121,11 @@ def check(model: Model, spec: Spec) -> None:
   """
   if hasattr(model, 'check'):
     model.check(spec)
+
+
+def hparams(model: Model) -> dict[str, float]:
+  """Traceable numbers of a model's own objective; {} if it has none."""
+  return model.hparams if hasattr(model, 'objective') else {}
 
 
 def activation_bytes(model: Model, spec: Spec) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 from jaxsynth.errors import UserError, unknown
 from jaxsynth.train import keeping
 from jaxsynth.train import layout as layouts
+from jaxsynth.train.objective import OWN
 from jaxsynth.train.supervised import LOSSES
 from jaxsynth.trajectory import plan
 
@@ -17,7 +18,7 @@ class Training:
   Attributes:
     steps: updates in all.
     batch_size: examples per update.
-    loss: 'cross_entropy' or 'mse'.
+    loss: 'cross_entropy', 'mse', or 'own' for the model's own objective.
     snapshots: plan of the steps kept for analysis (see trajectory.plan).
     evals: plan of the steps measured on the fixed evaluation batches.
     branches: plan of the steps whose full state is kept for later stages.
@@ -46,8 +47,8 @@ class Training:
         raise UserError(
           f'train.{field} must be positive, got {getattr(self, field)}'
         )
-    if self.loss not in LOSSES:
-      raise unknown('loss', self.loss, LOSSES)
+    if self.loss not in (*LOSSES, OWN):
+      raise unknown('loss', self.loss, (*LOSSES, OWN))
     keeping.check_options(self.snapshot_dtype, self.snapshot_leaves)
     for field in ('snapshots', 'evals', 'branches'):
       plan.steps_of(getattr(self, field), self.steps)

@@ -33,6 +33,7 @@ SPECS = {
   'tokens': Spec(shaped(T, dtype=jnp.int32), shaped(T, dtype=jnp.int32), 7, 7),
   'sequence': Spec(shaped(T, 3), shaped(T, 2), None, 2),
   'vector': Spec(shaped(5), shaped(2), None, 2),
+  'itself': Spec(shaped(5), shaped(5), None, 5),
 }
 
 

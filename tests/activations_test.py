@@ -1,0 +1,129 @@
+"""Autoencoders of activations read the network, the run and the data named."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsynth import activations, build, stage
+from jaxsynth.errors import UserError
+from jaxsynth.train import sweep
+from jaxsynth.types import Batch
+
+SITE = 'sae.codes'
+PARENT = {
+  'task': {
+    'name': 'concept_geometry_sae', 'process': 'heterogeneity', 'size': 8,
+    'intrinsic': (2, 4), 'eval_size': 64,
+  },
+  'model': {'name': 'sae', 'kind': 'relu', 'width': 6},
+  'optimizer': {'peak_lr': 1e-2},
+  'train': {
+    'loss': 'own', 'steps': 10, 'batch_size': 16, 'snapshots': (0, 10),
+    'evals': (), 'call_steps': 10,
+  },
+  'sweep': {'seeds': 2, 'traced': {'model': {'sparsity': (0.0, 0.1)}}},
+}  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def parent(tmp_path_factory):
+  """Four runs of a network; the clusters it reads depend on the seed."""
+  folder = tmp_path_factory.mktemp('parent') / 'trajectory'
+  return stage.train(build.build(PARENT), folder, quiet=True)
+
+
+def config(trajectory, **task):
+  return {
+    'task': {
+      'name': 'jaxsynth.activations', 'folder': str(trajectory.folder),
+      'step': int(trajectory.steps[-1]), 'site': SITE, **task,
+    },
+    'model': {'name': 'sae', 'kind': 'topk', 'width': 8, 'k': 3},
+    'optimizer': {'peak_lr': 1e-2},
+    'train': {
+      'loss': 'own', 'steps': 60, 'batch_size': 32, 'snapshots': (0, 60),
+      'evals': (0, 60), 'call_steps': 20,
+    },
+    'sweep': {'seeds': 1, 'traced': {'task': {'run': (0, 3)}}},
+  }  # fmt: skip
+
+
+def test_points_are_the_activations_of_that_run(parent):
+  """By hand: its snapshot, its clusters, its task's batch of this key."""
+  setup = build.build(PARENT)
+  task = activations.Activations(str(parent.folder), 10, SITE)
+  key = jax.random.key(5)
+  init = jax.jit(task.init)
+  found = []
+  for run, spec in enumerate(setup.sweep.runs()):
+    batch = task.sample(init(key, jnp.int32(run)), key, jnp.int32(0), 4)
+    constants = setup.program().constants(sweep.one(spec))
+    clusters = constants['task_params']
+    theirs = setup.task.sample(clusters, key, jnp.int32(0), 4)
+    acts = setup.model.apply(parent.params(10, run), theirs.inputs).acts
+    np.testing.assert_allclose(batch.inputs, acts[SITE], atol=1e-6)
+    np.testing.assert_array_equal(batch.targets, batch.inputs)
+    np.testing.assert_array_equal(batch.info['concept'], theirs.info['concept'])
+    found.append(batch.inputs)
+  assert not np.allclose(found[0], found[1])
+
+
+def test_a_sweep_over_networks_trains(parent, tmp_path):
+  """On each, what is rebuilt is nearer than the mean."""
+  setup = build.build(config(parent))
+  traj = stage.train(setup, tmp_path / 'sae', quiet=True)
+  assert traj.runs['task.run'].tolist() == [0, 3]
+  error = traj.metrics['held_out/squared_error'].values
+  assert (error[:, -1] < 0.7 * error[:, 0]).all()
+
+  def fn(params, ctx):
+    batch = ctx.evals['held_out']
+    out = ctx.apply(params, batch.inputs)
+    mean = setup.task.reference(None, batch)['mean']
+    squares = lambda r: jnp.square(batch.inputs - r).sum()
+    return {'nmse': squares(out.prediction) / squares(mean)}
+
+  assert (traj.map(fn, quiet=True)['nmse'].isel(step=-1) < 1).all()
+
+
+def test_positions_and_heads_have_the_weights_of_their_targets(tiny):
+  folder = str(tiny[1].folder)
+  task = activations.Activations(folder, 12, 'blocks.0.attn.z')
+
+  def sets(key):
+    return task.evals(task.init(key), key)
+
+  batch = jax.eval_shape(sets, jax.random.key(1))['in_distribution']
+  assert batch.inputs.shape[1:] == task.spec.inputs.shape == (8, 2, 4)
+  assert batch.weights.shape == batch.inputs.shape[:-1]
+
+
+def test_weights_reach_the_vectors_they_belong_to(tiny):
+  traj = tiny[1]
+  task = activations.Activations(str(traj.folder), 12, 'blocks.0.attn.z')
+  tokens = jnp.zeros((2, 8), jnp.int32)
+  weights = jnp.arange(16.0).reshape(2, 8)
+  batch = Batch(tokens, tokens, weights, {})
+  network = activations.Network(traj.params(12, 0), None)
+  seen = task._seen(network, batch)
+  np.testing.assert_array_equal(seen.weights, np.stack([weights] * 2, -1))
+  expected = np.einsum('bthc,bth->c', seen.inputs, seen.weights)
+  mean = task.reference(None, seen)['mean'][0, 0, 0]
+  np.testing.assert_allclose(mean, expected / seen.weights.sum(), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+  ('change', 'text'),
+  [
+    ({'site': 'blocks.0.resid_pst'}, 'did you mean'),
+    ({'site': 'blocks.0.attn.pattern'}, 'holds no vector'),
+    ({'step': 7}, 'no snapshot at step 7'),
+    ({'folder': 'nowhere'}, 'holds no trajectory'),
+    ({'run': 4}, r'0\.\.3, got 4'),
+  ],
+)
+def test_what_is_not_there_is_refused(tiny, change, text):
+  change = {'site': 'blocks.0.resid_post'} | change
+  with pytest.raises(UserError, match=text):
+    build.build(config(tiny[1], **change) | {'sweep': {}})
