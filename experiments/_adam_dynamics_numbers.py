@@ -1,0 +1,98 @@
+"""From the results of `adam_dynamics` to one number per seed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+Cell = tuple[float, float]
+
+
+def by_seed(data: xr.DataArray) -> xr.DataArray:
+  """Runs named by their seed; there must be one for each."""
+  return data.assign_coords(run=data['seed'].values)
+
+
+def at(data: xr.DataArray, cell: Cell) -> xr.DataArray:
+  """The runs at (beta, gamma), named by their seed."""
+  here = (data['beta'] == cell[0]) & (data['gamma'] == cell[1])
+  return by_seed(data.isel(run=np.flatnonzero(here)))
+
+
+def over(data: xr.DataArray, cells: Sequence[Cell], how: str) -> xr.DataArray:
+  """The largest or least number ('max', 'min') of several cells, by seed."""
+  parts = xr.concat(
+    [at(data, tuple(c)).drop_vars(('beta', 'gamma', 'seed')) for c in cells],
+    'cell',
+  )
+  return getattr(parts, how)('cell')
+
+
+def per_seed(data: xr.DataArray | xr.Dataset, reduce) -> dict[int, float]:
+  """A number of all the runs of each seed: reduce(runs of it)."""
+  seeds = data['seed'].values
+  return {
+    int(s): float(reduce(data.isel(run=np.flatnonzero(seeds == s))))
+    for s in np.unique(seeds)
+  }
+
+
+def deviation(slope: xr.DataArray, rate: xr.DataArray) -> xr.DataArray:
+  """|slope / rate - 1|."""
+  return abs(slope / rate - 1)
+
+
+def separation(growth: xr.Dataset, c: xr.DataArray) -> dict[int, float]:
+  """How clearly updates alone tell the stable region from the rest, by seed.
+
+  Args:
+    growth: with `largest` [run] and as many steps as a run has.
+    c: C of every run [run], or other numbers in its place.
+
+  Returns:
+    The least of the largest updates where C is negative over the greatest
+    where it is positive: above one, a threshold tells them apart. Cells with
+    |C| below two over the number of steps, whose updates grow or shrink by
+    less than a factor e in a run, are left out.
+  """
+  margin = 2 / growth.sizes['step']
+
+  def ratio(runs: xr.Dataset) -> float:
+    out, inside = runs['c'] < -margin, runs['c'] > margin
+    u = runs['largest']
+    return float(u[out.values].min() / u[inside.values].max())
+
+  named = xr.Dataset({'largest': growth['largest'], 'c': ('run', c.values)})
+  return per_seed(named, ratio)
+
+
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+  """Spearman's, with ties in the order of appearance."""
+  rank = lambda x: np.argsort(np.argsort(x, kind='stable'), kind='stable')
+  return float(np.corrcoef(rank(a), rank(b))[0, 1])
+
+
+def order(error: xr.DataArray) -> xr.DataArray:
+  """The power of eta an error goes with: the slope of logs, over eta."""
+  x = np.log(error['eta'])
+  centred = x - x.mean()
+  return (np.log(error) * centred).sum('eta') / (centred**2).sum()
+
+
+def misfit(norms: xr.Dataset, gamma: float) -> xr.DataArray:
+  """|averaged / weight - 1| at the last step, by seed."""
+  part = norms.isel(run=np.flatnonzero(norms['gamma'] == gamma), step=-1)
+  return by_seed(abs(part['averaged'] / part['weight'] - 1))
+
+
+def gain(learning: xr.Dataset, strategy: str, name: str) -> xr.DataArray:
+  """Two stages minus one at the end of training, by seed."""
+  last = learning[name].isel(eval_step=-1)
+  cell = lambda s, k: last.isel(
+    cell=np.flatnonzero(
+      (learning['strategy'] == s) & (learning['stages'] == k)
+    )[0]
+  )
+  return cell(strategy, 2) - cell('uniform', 1).drop_vars(
+    ('strategy', 'stages')
+  )
