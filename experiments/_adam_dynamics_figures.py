@@ -20,7 +20,7 @@ def _edge(ax, gammas, betas, at, look: str, label: str) -> None:
   rows = np.interp(fine, betas, np.arange(len(betas)) + 0.5)
   edge = np.asarray([at(b) for b in fine])
   columns = np.interp(edge, gammas, np.arange(len(gammas)) + 0.5)
-  inside = edge <= max(gammas)
+  inside = (edge >= min(gammas)) & (edge <= max(gammas))
   ax.plot(columns[inside], rows[inside], look, color='white', label=label)
 
 

@@ -47,7 +47,8 @@ def test_separation_is_the_least_outside_over_the_greatest_inside():
   cells = [(0.9, 0.98), (0.9, 0.96), (0.999, 0.9), (0.9, 0.9475)]
   largest = runs([[50, 60], [6, 8], [2, 1], [1, 9]], cells)
   c = runs(np.repeat([-0.07, -0.03, 0.2, -0.001], 2), cells)
-  found = xr.Dataset({'largest': largest}).expand_dims(step=500)
+  steps = {'update_max': ('step', np.zeros(500))}
+  found = xr.Dataset({'largest': largest, **steps})
   # The last cell lies within the margin 2 / 500 of the edge.
   assert numbers.separation(found, c) == {1000: 3.0, 1001: 8.0}
   other = numbers.separation(found, c.roll(run=4))
@@ -111,9 +112,9 @@ def test_made_up_sequences_attain_the_bound_and_random_ones_do_not():
   out = closed.sequences(beta, gamma, 60, SEEDS)
   np.testing.assert_allclose(out['attained'], 1, rtol=1e-10)
   assert (out['random'] <= 1 + 1e-12).all()
-  assert (out['mismatched'].max('cell') > 1.1).all()
+  assert (out['mismatched'].max('cell') > 1.01).all()
   assert (out['plain'] < 0.99).all()
-  # By hand: at n = 1, the exact bound of (0.999, 0.9) and the published one.
+  # The published bound starts at zero and is no bound until later.
   assert int(out['valid'][1]) > 1
   np.testing.assert_allclose(out['C'], [-0.0703, 0.2212, -0.1881], atol=1e-4)
 
