@@ -7,9 +7,9 @@
 | smoke    | seconds          | nothing: that everything runs                |
 | quick    | 2 min, two cores | bound, stable region and growth rates over   |
 |          |                  | 264 cells, Adam's flow, norms of weights     |
-| standard | 10 min           | the same with more seeds, a transformer,     |
-|          |                  | k-Adam with up to five stages                |
-| paper    | an accelerator   | a larger transformer, k up to ten            |
+| standard | 10 min, likewise | the same claims with ten seeds; k-Adam with  |
+|          | (not measured)   | up to five stages; a transformer (reported)  |
+| paper    | an accelerator   | a larger transformer, k up to ten (reported) |
 
 Decays are named as in optax: b1 is the source's gamma, b2 its beta.
 """

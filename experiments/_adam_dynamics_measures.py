@@ -48,7 +48,7 @@ def growth(
 
   Returns:
     update_max [run, step] (step n + 1 for u_n), largest [run], slope [run],
-    of_bound [run]: the largest ratio to the exact bound at the same n, and
+    of_bound [run]: the largest ratio to the exact bound at the same n > 0, and
     of_stable_bound [run] to that of the stable cell; loss and accuracy on
     held-out points [run, eval_step]; C [run] and the rates.
   """
@@ -61,14 +61,16 @@ def growth(
   beta, gamma = coords['beta'][1], coords['gamma'][1]
   bound = bounds(beta, gamma, u.sizes['step'])
   borrowed = bounds(*np.asarray(stable)[:, None], u.sizes['step'])
+  # The first update is as large as its bound, one learning rate, everywhere.
+  later = lambda ratio: ratio.isel(step=slice(1, None)).max('step')
   rates = adam_bounds.rates(beta, np.maximum(gamma, 1e-12))
   return xr.Dataset(
     {
       'update_max': metrics['update_max'],
       'largest': u.max('step'),
       'slope': slope,
-      'of_bound': (u / bound).max('step'),
-      'of_stable_bound': (u / borrowed).max('step'),
+      'of_bound': later(u / bound),
+      'of_stable_bound': later(u / borrowed),
       'held_out_loss': metrics['held_out/loss'],
       'held_out_accuracy': metrics['held_out/accuracy'],
       'training_loss': metrics['loss'].isel(step=-1, drop=True),

@@ -42,34 +42,38 @@ def deviation(slope: xr.DataArray, rate: xr.DataArray) -> xr.DataArray:
   return abs(slope / rate - 1)
 
 
-def separation(growth: xr.Dataset, c: xr.DataArray) -> dict[int, float]:
-  """How clearly updates alone tell the stable region from the rest, by seed.
+def separation(growth: xr.Dataset, c: np.ndarray) -> dict[int, float]:
+  """How well C tells where updates grow, by seed.
 
   Args:
-    growth: with `largest` [run] and as many steps as a run has.
+    growth: with `slope` [run].
     c: C of every run [run], or other numbers in its place.
 
   Returns:
-    The least of the largest updates where C is negative over the greatest
-    where it is positive: above one, a threshold tells them apart. Cells with
-    |C| below two over the number of steps, whose updates grow or shrink by
-    less than a factor e in a run, are left out.
+    The probability that the updates of a run with C < 0 grow faster than those
+    of a run with C > 0, a tie counting half: one if they always do, one half
+    if C says nothing.
   """
-  margin = 2 / growth.sizes['step']
 
-  def ratio(runs: xr.Dataset) -> float:
-    out, inside = runs['c'] < -margin, runs['c'] > margin
-    u = runs['largest']
-    return float(u[out.values].min() / u[inside.values].max())
+  def probability(runs: xr.Dataset) -> float:
+    out = runs['slope'].values[runs['c'].values < 0][:, None]
+    inside = runs['slope'].values[runs['c'].values > 0]
+    return float(((out > inside) + 0.5 * (out == inside)).mean())
 
-  named = xr.Dataset({'largest': growth['largest'], 'c': ('run', c.values)})
-  return per_seed(named, ratio)
+  named = xr.Dataset({'slope': growth['slope'], 'c': ('run', c)})
+  return per_seed(named, probability)
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
   """Spearman's, with ties in the order of appearance."""
   rank = lambda x: np.argsort(np.argsort(x, kind='stable'), kind='stable')
   return float(np.corrcoef(rank(a), rank(b))[0, 1])
+
+
+def falls_with(loss: xr.DataArray, c: xr.DataArray) -> dict[int, float]:
+  """Minus the rank correlation of loss and C [run] over cells, by seed."""
+  both = xr.concat([c, loss], 'which')
+  return per_seed(both, lambda pair: -rank_correlation(*pair.values))
 
 
 def order(error: xr.DataArray) -> xr.DataArray:
@@ -96,3 +100,11 @@ def gain(learning: xr.Dataset, strategy: str, name: str) -> xr.DataArray:
   return cell(strategy, 2) - cell('uniform', 1).drop_vars(
     ('strategy', 'stages')
   )
+
+
+def strategies_ahead(learning: xr.Dataset) -> xr.DataArray:
+  """Under how many strategies two stages end at a lower training loss."""
+  loss = learning['training']
+  one = loss.isel(cell=np.flatnonzero(learning['stages'] == 1)[0])
+  two = loss.isel(cell=np.flatnonzero(learning['stages'] == 2))
+  return (two < one.drop_vars(('strategy', 'stages'))).sum('cell')

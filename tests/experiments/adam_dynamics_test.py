@@ -43,16 +43,21 @@ def test_cells_and_their_extremes_by_seed():
   assert numbers.per_seed(data, np.mean) == {1000: 2, 1001: 4}
 
 
-def test_separation_is_the_least_outside_over_the_greatest_inside():
-  cells = [(0.9, 0.98), (0.9, 0.96), (0.999, 0.9), (0.9, 0.9475)]
-  largest = runs([[50, 60], [6, 8], [2, 1], [1, 9]], cells)
-  c = runs(np.repeat([-0.07, -0.03, 0.2, -0.001], 2), cells)
-  steps = {'update_max': ('step', np.zeros(500))}
-  found = xr.Dataset({'largest': largest, **steps})
-  # The last cell lies within the margin 2 / 500 of the edge.
-  assert numbers.separation(found, c) == {1000: 3.0, 1001: 8.0}
-  other = numbers.separation(found, c.roll(run=4))
-  assert all(v < 1 for v in other.values())
+def test_separation_is_the_chance_to_grow_faster_outside():
+  cells = [(0.9, 0.98), (0.9, 0.96), (0.999, 0.9), (0.9, 0.93)]
+  slope = runs([[5, 5], [4, 1], [2, 2], [1, 1]], cells)
+  c = np.repeat([-0.07, -0.03, 0.2, 0.04], 2)
+  found = xr.Dataset({'slope': slope})
+  # Seed 1000: always. Seed 1001: 5 beats both, 1 loses once and ties once.
+  assert numbers.separation(found, c) == {1000: 1.0, 1001: 2.5 / 4}
+  assert numbers.separation(found, -c) == {1000: 0.0, 1001: 1.5 / 4}
+
+
+def test_loss_that_falls_with_c():
+  c = runs([[1, 4], [2, 3], [3, 2]], CELLS)
+  loss = runs([[9, 1], [5, 2], [4, 3]], CELLS)
+  assert numbers.falls_with(loss, c) == pytest.approx({1000: 1, 1001: 1})
+  assert numbers.falls_with(-loss, c) == pytest.approx({1000: -1, 1001: -1})
 
 
 def test_order_is_the_power_of_eta():
@@ -85,6 +90,8 @@ def test_misfit_and_gain():
       'stages': ('cell', [1, 2]),
     },
   )  # fmt: skip
+  learning['training'] = ('cell', 'seed'), [[0.5, 0.1], [0.2, 0.3]]
+  assert numbers.strategies_ahead(learning).values.tolist() == [1, 0]
   better = numbers.gain(learning, 'exponential', 'accuracy')
   assert better.values.tolist() == [2, 3]
 
