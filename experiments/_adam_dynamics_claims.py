@@ -62,7 +62,7 @@ CLAIMS = (
     'slope |C| / 2',
     'slope of the log of the largest update against |C| / 2',
     note='Not gated: |C| / 2 agrees with the exact rate to first order only, '
-    'and is off by 7 to 17 % at the four cells by arithmetic; a gate would '
+    'and is off by 7 to 15 % at the four cells by arithmetic; a gate would '
     'test the expansion. It is measured to show which of the two training '
     'follows.',
   ),
@@ -193,8 +193,8 @@ CLAIMS = (
     'two stages beat one under three of four strategies',
     'k-Adam on images; a single network',
     note='Not gated: the published comparison is of another network and '
-    'measure, and three of the formulas were not verified. Pilots: under all '
-    'but the exponential strategy.',
+    'measure, and three of the formulas were not verified. Pilots: three in '
+    'four seeds, all but the exponential one, and four in the fifth.',
   ),
   Claim(
     'transformer',
