@@ -22,6 +22,7 @@ and Normalization" (2024), arXiv 2411.05746.
 import numpy as np
 
 from jaxsynth import build
+from jaxsynth.errors import UserError
 from jaxsynth.experiments import _adam_dynamics_closed as closed
 from jaxsynth.experiments import _adam_dynamics_figures as figures
 from jaxsynth.experiments import _adam_dynamics_measures as measures
@@ -40,6 +41,23 @@ from jaxsynth.experiments._adam_dynamics_numbers import (
   strategies_ahead,
 )
 from jaxsynth.studies.study import Bench, Study
+
+
+def check(setup: build.Setup) -> None:
+  """Refuses cells to be judged that the sweep does not train.
+
+  Raises:
+    UserError: before anything is trained.
+  """
+  axes = setup.sweep.traced
+  for name in ('unstable', 'stable'):
+    for beta, gamma in setup.measure[name]:
+      for path, value in (('optimizer.b2', beta), ('optimizer.b1', gamma)):
+        if value not in axes.get(path, ()):
+          raise UserError(
+            f'measure.{name} has ({beta}, {gamma}), but {value} is not in '
+            f'sweep.traced.{path} = {axes.get(path, ())}'
+          )
 
 
 def closed_forms(bench: Bench, setup: build.Setup) -> None:
@@ -229,6 +247,7 @@ def transformer(bench: Bench) -> None:
 def run(bench: Bench) -> None:
   """Closed forms, the sweep over decays, the flow, norms, k-Adam."""
   setup = build.build(bench.config)
+  check(setup)
   closed_forms(bench, setup)
   growth(bench, setup)
   adams_flow(bench, setup)

@@ -8,10 +8,12 @@ from scipy.stats import spearmanr
 
 from jaxsynth import build
 from jaxsynth.configs.adam_dynamics import get_config
+from jaxsynth.errors import UserError
 from jaxsynth.experiments import _adam_dynamics_closed as closed
 from jaxsynth.experiments import _adam_dynamics_measures as measures
 from jaxsynth.experiments import _adam_dynamics_numbers as numbers
 from jaxsynth.experiments import _adam_dynamics_stages as stages
+from jaxsynth.experiments import adam_dynamics
 
 SEEDS = [1000, 1001]
 
@@ -104,6 +106,7 @@ def test_every_stage_of_every_preset_can_be_built(preset):
            for r in setup.sweep.runs()}  # fmt: skip
   named = (*setup.measure['unstable'], *setup.measure['stable'])
   assert {tuple(c) for c in named} <= cells
+  adam_dynamics.check(setup)
   parts = stages.k_adam(build.complete(config))
   assert ('uniform', 1) in parts
   for stage in (
@@ -112,6 +115,13 @@ def test_every_stage_of_every_preset_can_be_built(preset):
     *parts.values(),
   ):
     build.build(stage)
+
+
+def test_a_cell_that_is_not_trained_is_refused():
+  config = get_config('smoke')
+  config.measure.stable = ((0.999, 0.91),)
+  with pytest.raises(UserError, match=r'0.91 is not in sweep.traced'):
+    adam_dynamics.check(build.build(config))
 
 
 def test_made_up_sequences_attain_the_bound_and_random_ones_do_not():
