@@ -42,6 +42,17 @@ def deviation(slope: xr.DataArray, rate: xr.DataArray) -> xr.DataArray:
   return abs(slope / rate - 1)
 
 
+def beyond_edge(growth: xr.Dataset, side: int) -> xr.Dataset:
+  """Runs whose exact rate makes more than a factor e of a run's steps.
+
+  Args:
+    growth: with `exact_rate` [run] and `update_max` [run, step].
+    side: 1 for the unstable side, -1 for the stable one.
+  """
+  total = side * growth['exact_rate'] * growth['update_max'].sizes['step']
+  return growth.isel(run=np.flatnonzero((total > 1) & (growth['gamma'] > 0)))
+
+
 def separation(growth: xr.Dataset, c: np.ndarray) -> dict[int, float]:
   """How well C tells where updates grow, by seed.
 

@@ -30,6 +30,7 @@ from jaxsynth.experiments import _adam_dynamics_stages as stages
 from jaxsynth.experiments._adam_dynamics_claims import CLAIMS, STRATEGY_CLAIMS
 from jaxsynth.experiments._adam_dynamics_numbers import (
   at,
+  beyond_edge,
   deviation,
   falls_with,
   gain,
@@ -106,8 +107,20 @@ def growth(bench: Bench, setup: build.Setup) -> None:
   stable = [tuple(c) for c in m['stable']]
   near = deviation(found['slope'], found['exact_rate'])
   published = deviation(found['slope'], found['published_rate'])
+  outside, inside = (
+    deviation(part['slope'], part['exact_rate'])
+    for part in (beyond_edge(found, 1), beyond_edge(found, -1))
+  )
   bench.claim(
-    'growth_rate', over(near, unstable, 'max'), null=over(near, stable, 'min')
+    'growth_rate',
+    per_seed(outside, np.median),
+    null=per_seed(inside, np.median),
+  )
+  bench.claim('growth_everywhere', per_seed(outside < 0.1, np.mean))
+  bench.claim(
+    'growth_at_four_cells',
+    over(near, unstable, 'max'),
+    null=over(near, stable, 'min'),
   )
   bench.claim(
     'stable_updates',

@@ -55,6 +55,16 @@ def test_separation_is_the_chance_to_grow_faster_outside():
   assert numbers.separation(found, -c) == {1000: 0.0, 1001: 1.5 / 4}
 
 
+def test_beyond_the_edge_are_the_runs_that_have_time_to_grow():
+  cells = [(0.9, 0.98), (0.9, 0.949), (0.9, 0.93), (0.9, 0.0)]
+  rate = runs(np.repeat([0.03, 0.001, -0.02, -30], 2), cells)
+  u = (('run', 'step'), np.ones((8, 500)))
+  found = xr.Dataset({'exact_rate': rate, 'update_max': u})
+  outside = numbers.beyond_edge(found, 1)
+  assert set(outside['gamma'].values) == {0.98}
+  assert set(numbers.beyond_edge(found, -1)['gamma'].values) == {0.93}
+
+
 def test_loss_that_falls_with_c():
   c = runs([[1, 4], [2, 3], [3, 2]], CELLS)
   loss = runs([[9, 1], [5, 2], [4, 3]], CELLS)
