@@ -101,6 +101,7 @@ class Setup:
       batch_size=self.train.batch_size,
       microbatches=self.microbatches,
       task_hparams=self.task_hparams,
+      watched=self.train.watch,
     )
 
 

@@ -18,13 +18,17 @@ import jax.numpy as jnp
 import optax
 
 from jaxsynth.errors import UserError, unknown
+from jaxsynth.optim.k_adam import STRATEGIES, scale_by_k_adam
 from jaxsynth.types import Array
 
 Schedule = Callable[[Array], Array]
 
 # The fields that stay structure; every other field is a number a sweep may
 # trace.
-_STATIC = ('name', 'schedule', 'warmup_steps', 'decay_steps', 'clip', 'flat')
+_STATIC = (
+  'name', 'schedule', 'warmup_steps', 'decay_steps', 'clip', 'flat',
+  'momentum', 'stages', 'strategy',
+)  # fmt: skip
 
 
 def _constant(t: Array, decay_steps: int) -> Array:
@@ -51,7 +55,14 @@ def _sgd(h: dict) -> optax.GradientTransformation:
   return optax.trace(decay=h['b1']) if h['momentum'] else optax.identity()
 
 
-OPTIMIZERS = {'adamw': _adam, 'sgd': _sgd}
+def _k_adam(h: dict) -> optax.GradientTransformation:
+  decays = STRATEGIES[h['strategy']](
+    jnp.asarray(h['b2']), jnp.asarray(h['b1']), h['stages']
+  )
+  return scale_by_k_adam(*decays, h['eps'])
+
+
+OPTIMIZERS = {'adamw': _adam, 'sgd': _sgd, 'k_adam': _k_adam}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,14 +70,18 @@ class Optimizer:
   """An optimizer by name, with the values its hyperparameters default to.
 
   Attributes:
-    name: 'adamw' (Adam with decoupled weight decay; weight_decay=0 is Adam)
-      or 'sgd' (momentum `b1` when `momentum`).
+    name: 'adamw' (Adam with decoupled weight decay; weight_decay=0 is Adam),
+      'sgd' (momentum `b1` when `momentum`), or 'k_adam' (`stages` Adams
+      in a row, then the decay).
     peak_lr: learning rate at the top of the schedule.
     weight_decay: decoupled decay, applied to every parameter.
     b1: decay of the first moment, or the momentum of sgd.
     b2: decay of the second moment.
     eps: Adam's epsilon.
     momentum: whether sgd keeps a momentum buffer.
+    stages: k of k_adam; one is Adam.
+    strategy: how k_adam's stages share out b1 and b2, of
+      `k_adam.STRATEGIES`.
     schedule: 'constant', 'cosine' or 'linear', after the warm-up.
     warmup_steps: steps of linear warm-up: update t has t + 1 parts of them.
     decay_steps: length of the decay after the warm-up; required unless
@@ -86,6 +101,8 @@ class Optimizer:
   b2: float = 0.999
   eps: float = 1e-8
   momentum: bool = False
+  stages: int = 1
+  strategy: str = 'uniform'
   schedule: str = 'constant'
   warmup_steps: int = 0
   decay_steps: int = 0
@@ -97,6 +114,10 @@ class Optimizer:
       raise unknown('optimizer', self.name, OPTIMIZERS)
     if self.schedule not in SCHEDULES:
       raise unknown('schedule', self.schedule, SCHEDULES)
+    if self.strategy not in STRATEGIES:
+      raise unknown('strategy', self.strategy, STRATEGIES)
+    if self.stages < 1:
+      raise UserError(f'optimizer.stages must be at least 1: {self.stages}')
     if self.schedule != 'constant' and self.decay_steps <= 0:
       raise UserError(
         f'optimizer.decay_steps must be positive with a {self.schedule} '
@@ -118,7 +139,7 @@ class Optimizer:
     return {
       f.name: getattr(self, f.name)
       for f in dataclasses.fields(self)
-      if f.name not in (*_STATIC, 'momentum')
+      if f.name not in _STATIC
     }
 
   def lr(self, hparams: dict, t: Array) -> Array:
@@ -143,7 +164,7 @@ class Optimizer:
     Returns:
       A gradient transformation; its state is the same for all values.
     """
-    h = {**self.hparams, **(traced or {}), 'momentum': self.momentum}
+    h = {**dataclasses.asdict(self), **(traced or {})}
     chain = optax.chain(
       optax.clip_by_global_norm(self.clip) if self.clip else optax.identity(),
       OPTIMIZERS[self.name](h),

@@ -8,6 +8,7 @@ from jaxsynth.train import keeping
 from jaxsynth.train import layout as layouts
 from jaxsynth.train.objective import OWN
 from jaxsynth.train.supervised import LOSSES
+from jaxsynth.train.watch import WATCHES
 from jaxsynth.trajectory import plan
 
 
@@ -26,6 +27,8 @@ class Training:
       their floats: half the bytes. Full states are never rounded.
     snapshot_leaves: patterns of the leaves a snapshot keeps, e.g.
       ('blocks_0.attn.*', 'unembed.kernel').
+    watch: what to record of every update besides loss and gradient norm:
+      'update_max', 'norms' (see train.watch).
     call_steps: most steps in one jitted call: about two seconds' worth.
     checkpoint_calls: calls between two checkpoints to resume from.
   """
@@ -38,6 +41,7 @@ class Training:
   branches: Any = ()
   snapshot_dtype: str = 'float32'
   snapshot_leaves: Any = ('*',)
+  watch: Any = ()
   call_steps: int = 100
   checkpoint_calls: int = 20
 
@@ -49,6 +53,11 @@ class Training:
         )
     if self.loss not in (*LOSSES, OWN):
       raise unknown('loss', self.loss, (*LOSSES, OWN))
+    if isinstance(self.watch, str):
+      raise UserError(f'train.watch must list names, got {self.watch!r}')
+    for name in self.watch:
+      if name not in WATCHES:
+        raise unknown('train.watch', name, WATCHES)
     keeping.check_options(self.snapshot_dtype, self.snapshot_leaves)
     for field in ('snapshots', 'evals', 'branches'):
       plan.steps_of(getattr(self, field), self.steps)

@@ -11,7 +11,7 @@ differs between runs (seeds, swept hyperparameters) enters through `run`;
 everything else is fixed when the program is compiled.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from jaxsynth import rng
 from jaxsynth.models.base import Model
 from jaxsynth.optim.optimizers import Optimizer
 from jaxsynth.tasks.base import Task
-from jaxsynth.train import evaluation, weights
+from jaxsynth.train import evaluation, watch, weights
 from jaxsynth.train.program import Program, State
 from jaxsynth.types import Array, Batch, Key, PyTree, Run, Scalars
 
@@ -88,6 +88,7 @@ def supervised(
   microbatches: int = 1,
   task_hparams: dict[str, float] | None = None,
   trainable: Callable[[PyTree], PyTree] | None = None,
+  watched: Sequence[str] = (),
 ) -> Program:
   """The program of ordinary training on a task.
 
@@ -105,6 +106,7 @@ def supervised(
     trainable: params -> pytree of bools of the same structure; the others
       stay as they were initialised, and out of the gradient's norm. None
       trains everything.
+    watched: what else to record of every update, of `watch.WATCHES`.
 
   Returns:
     A Program whose state is {'params', 'opt'} and whose snapshots are params.
@@ -174,7 +176,17 @@ def supervised(
     updates = only_trainable(updates, params)
     new = {'params': optax.apply_updates(params, updates), 'opt': opt}
     norm = optax.tree.norm(grads)
-    return new, {'loss': value, 'grad_norm': norm, **scalars}
+    scalars = {'loss': value, 'grad_norm': norm, **scalars}
+    return new, {**scalars, **watch_update(run, params, updates, t)}
+
+  def watch_update(
+    run: Run, params: PyTree, updates: PyTree, t: Array
+  ) -> Scalars:
+    h = {**optimizer.hparams, **section(run.hparams, 'optimizer')}
+    u = watch.direction(params, updates, optimizer.lr(h, t), h['weight_decay'])
+    u = only_trainable(u, params)
+    found = [watch.WATCHES[name](params, u) for name in watched]
+    return {k: v for scalars in found for k, v in scalars.items()}
 
   def evaluate(run: Run, state: State, t: Array) -> Scalars:
     measured = lambda batch: loss(fast, state['params'], batch, None, t)
