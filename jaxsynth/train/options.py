@@ -17,7 +17,7 @@ class Training:
   Attributes:
     steps: updates in all.
     batch_size: examples per update.
-    loss: 'cross_entropy' or 'mse'.
+    loss: 'cross_entropy', 'mse' or 'half_squared_distance'.
     snapshots: plan of the steps kept for analysis (see trajectory.plan).
     evals: plan of the steps measured on the fixed evaluation batches.
     branches: plan of the steps whose full state is kept for later stages.
