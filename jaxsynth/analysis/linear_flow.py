@@ -109,16 +109,26 @@ def tied_terms(w: Array, moments: Array) -> dict[str, Array]:
 def tied(start: Array, moments: Array, times: Array, speed: Array) -> Array:
   """The tied network's matrix along the flow, integrated.
 
+  What is integrated is U, of which W cannot but stay positive semi-definite:
+  in W alone a direction at zero is unstable, and rounding to its negative
+  side runs away.
+
   Args:
-    start: W(0), symmetric and positive semi-definite [d, d].
+    start: U(0) [d, F].
     moments: a [d].
     times: increasing [K].
     speed: c, []: PUBLISHED, or TRUE for the gradient flow of the loss.
 
   Returns:
-    W(t) [K, d, d].
+    W(t) = U(t) U(t)^T, [K, d, d].
   """
-  return integrate(lambda w: speed * tied_field(w, moments), start, times)
+
+  def field(u):
+    error = (u @ u.T - jnp.eye(len(u))) * moments  # (W - I) A
+    return -0.5 * speed * (error + error.T) @ u
+
+  u_KdF = integrate(field, start, times)
+  return u_KdF @ jnp.swapaxes(u_KdF, -1, -2)
 
 
 def composition_loss(w: Array, means: Array) -> Array:
@@ -151,6 +161,6 @@ def examples(key: Key) -> dict[str, tuple]:
     'one_layer': (root, moments, times),
     'tied_field': (w, moments),
     'tied_terms': (w, moments),
-    'tied': (w, moments, times, jnp.asarray(TRUE)),
+    'tied': (root, moments, times, jnp.asarray(TRUE)),
     'composition_loss': (w, jnp.asarray([1.0, 2.0, 0.0])),
   }

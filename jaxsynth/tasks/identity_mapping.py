@@ -24,7 +24,8 @@ train.loss='half_squared_distance'.
 Evaluation sets:
 
   in_distribution   points as in training, none of them in the data set
-  composed          N(sum_p mu_p e_p, Sigma): all concepts at once
+  composed          N(sum_p mu_p e_p, Sigma): all concepts at once; the info
+                    `concept` is s, which names no one
 
 The publication tests on one point, the mean of `composed`: see `compositions`.
 
@@ -212,13 +213,17 @@ class IdentityMapping:
     nearest = jnp.square(apart).sum(-1).argmin(-1)
     return {'identity': batch.inputs, 'nearest_centroid': centroids[nearest]}
 
-  def compositions(self, task_params: World) -> tuple[Array, np.ndarray]:
-    """All sums of centroids: points [2^s, d], and which they are [2^s, s].
+  @property
+  def codes(self) -> np.ndarray:
+    """Which concepts are in each composition: 0 or 1, int [2^s, s].
 
-    The first is the origin, the last the composition of everything.
+    The first is the origin, the last the composition of all concepts.
     """
-    codes = np.array(list(itertools.product((0, 1), repeat=self.num_concepts)))
-    return codes.astype(np.float32) @ task_params.centroids, codes
+    return np.array(list(itertools.product((0, 1), repeat=self.num_concepts)))
+
+  def compositions(self, task_params: World) -> Array:
+    """The sums of centroids that `codes` names, [2^s, d]."""
+    return self.codes.astype(np.float32) @ task_params.centroids
 
   def _near(self, world: World, key: Key, centres: Array) -> Array:
     noise = jax.random.normal(key, centres.shape) * world.deviations

@@ -1,0 +1,232 @@
+"""Concept learning on a structured identity mapping: order, speed, swing-by.
+
+  jaxsynth reproduce identity_mapping --preset quick
+
+| preset   | time             | what it decides                            |
+|----------|------------------|--------------------------------------------|
+| smoke    | seconds          | nothing: that everything runs              |
+| quick    | 2 min, two cores | every claim                                |
+| standard | minutes          | the same with more seeds and smaller steps |
+| paper    | minutes          | d = 64 and 40 epochs everywhere            |
+
+Every number of this study is of a network of a few thousand weights at most;
+the presets differ in how many seeds there are and how small the steps of
+gradient descent are, which decides how near to its flow it stays.
+
+The base trains the tied two-layer network in which swing-by has a theory; the
+other stages state what they change in `measure.stages`. `smaller` shrinks
+steps by a factor and lengthens trainings by it.
+"""
+
+from ml_collections import ConfigDict
+
+from jaxsynth.errors import unknown
+
+# Initial values of a matrix product of about 0.01: the publication says small.
+SMALL = 0.07
+
+
+def _base(seeds: int, smaller: int = 1) -> dict:
+  return {
+    'study': 'identity_mapping',
+    'task': {
+      'name': 'identity_mapping',
+      'dim': 2,
+      'means': (1.0, 2.0),
+      'deviations': (0.05, 0.05),
+      'samples': 5000,
+      'eval_size': 256,
+    },
+    'model': {
+      'name': 'mlp',
+      'widths': (2,),
+      'activation': 'linear',
+      'tied': True,
+      'bias': False,
+      'initialiser': 'normal',
+      'init_scale': SMALL,
+    },
+    'optimizer': {'name': 'sgd', 'peak_lr': 0.004 / smaller},
+    'train': {
+      'steps': 2000 * smaller,
+      'batch_size': 128,
+      'loss': 'half_squared_distance',
+      'snapshots': f'every:{20 * smaller}',
+      'evals': f'every:{20 * smaller}',
+      'call_steps': 2000,
+    },
+    'sweep': {'seeds': seeds},
+  }
+
+
+def _stages(smaller: int = 1) -> dict:
+  """What each other stage changes."""
+  untied = {'tied': False}
+  torch = {**untied, 'initialiser': 'torch_uniform', 'init_scale': 1.0}
+  four = {
+    'dim': 64,
+    'means': (1.0, 2.0, 3.0, 4.0),
+    'deviations': (0.5, 0.5, 0.5, 0.5),
+  }
+  # One epoch is 4 x 5000 points in batches of 128.
+  epochs = {
+    'steps': 780,
+    'snapshots': (0, 156, 468, 780),
+    'evals': (0, 156, 468, 780),
+  }
+  return {
+    # Order and speed: one matrix, for which there is a closed form.
+    'one_layer': {
+      'task': {'dim': 64},
+      'model': {**untied, 'widths': (), 'init_scale': 0.001},
+      'optimizer': {'peak_lr': 0.005 / smaller},
+      'sweep': {
+        'seeds': 4,
+        'traced': {
+          'task': {
+            'first_mean': (1.0, 2.0, 3.0),
+            'first_deviation': (0.05, 1.0, 1.6),
+          },
+        },
+      },
+    },
+    # Swing-by fades as U widens: minor entries start smaller.
+    'wide': {
+      'model': {'widths': (64,), 'init_scale': SMALL / 32**0.5},
+      'sweep': {'seeds': 16},
+    },
+    # More concepts, more descents.
+    'triple': {
+      'task': {
+        'dim': 3,
+        'means': (1.0, 1.5, 2.2),
+        'deviations': (0.05, 0.05, 0.05),
+      },
+      'model': {'widths': (3,)},
+      'train': {'steps': 3000 * smaller},
+    },
+    # As trained in practice: untied, PyTorch's initialisation, 40 epochs.
+    'untied': {
+      'model': torch,
+      'optimizer': {'peak_lr': 0.1},
+      'train': {'steps': 3120, 'snapshots': 'every:24', 'evals': 'every:24'},
+    },
+    'three_layer': {
+      'task': {'dim': 3, 'rotate': False},
+      'model': {**untied, 'widths': (3, 3), 'init_scale': 0.3},
+      'optimizer': {'peak_lr': 0.01 / smaller},
+      'train': {'steps': 3000 * smaller},
+    },
+    # The order of losses over compositions.
+    'relu': {
+      'task': four,
+      'model': {**torch, 'widths': (64,), 'activation': 'relu', 'bias': True},
+      'optimizer': {'peak_lr': 0.1},
+      'train': epochs,
+      'sweep': {'seeds': 8},
+    },
+    'linear': {
+      'task': four,
+      'model': {**torch, 'widths': (64,), 'bias': True},
+      'optimizer': {'peak_lr': 0.1},
+      'train': epochs,
+      'sweep': {'seeds': 8},
+    },
+  }
+
+
+# Integrated only: which initialisations have several descents, or get stuck.
+_SEARCHES = {
+  'two': {'means': (1.0, 2.0), 'deviations': (0.05, 0.05)},
+  'triple': {'means': (1.0, 1.5, 2.2), 'deviations': (0.05, 0.05, 0.05)},
+  'quadruple': {
+    'means': (1.0, 1.5, 2.2, 2.7),
+    'deviations': (0.05, 0.05, 0.05, 0.5),
+  },
+  'stuck': {'means': (0.7, 1.7, 3.0), 'deviations': (0.05, 0.05, 0.05)},
+}
+
+
+def _quick() -> dict:
+  c = _base(seeds=64)
+  c['measure'] = {
+    'stages': _stages(),
+    'searches': _SEARCHES,
+    'search_scale': SMALL,
+    'starts': 1024,
+    'search_time': 30.0,
+  }
+  return c
+
+
+def _smoke() -> dict:
+  c = _base(seeds=3)
+  short = {'steps': 40, 'snapshots': 'every:8', 'evals': 'every:8'}
+  c['task'] |= {'samples': 64, 'eval_size': 16}
+  c['train'] |= short
+  stages = _stages()
+  for name, stage in stages.items():
+    stage['sweep'] = {**stage.get('sweep', {}), 'seeds': 3}
+    if name not in ('relu', 'linear'):
+      stage['train'] = short
+  for name in ('relu', 'linear'):
+    stages[name]['task'] = {
+      'dim': 3,
+      'means': (1.0, 2.0, 3.0),
+      'deviations': (0.5, 0.5, 0.5),
+    }
+    stages[name]['train'] = {
+      'steps': 30, 'snapshots': (0, 10, 20, 30), 'evals': (0, 10, 20, 30),
+    }  # fmt: skip
+  c['measure'] = {
+    'stages': stages,
+    'searches': _SEARCHES,
+    'search_scale': SMALL,
+    'starts': 4,
+    'search_time': 2.0,
+  }
+  return c
+
+
+def _standard() -> dict:
+  c = _base(seeds=64, smaller=4)
+  c['measure'] = {
+    'stages': _stages(smaller=4),
+    'searches': _SEARCHES,
+    'search_scale': SMALL,
+    'starts': 8192,
+    'search_time': 100.0,
+  }
+  return c
+
+
+def _paper() -> dict:
+  """Dimension 64 and 40 epochs everywhere, learning rate 0.1 where untied."""
+  c = _standard()
+  c['task']['dim'] = 64
+  for stage in c['measure']['stages'].values():
+    stage['task'] = {**stage.get('task', {}), 'dim': 64}
+  for name in ('relu', 'linear'):
+    stage = c['measure']['stages'][name]
+    stage['train'] = {
+      'steps': 6240,
+      'snapshots': (0, 156, 468, 780, 'every:624'),
+      'evals': (0, 156, 468, 780, 'every:624'),
+    }
+    stage['sweep'] = {'seeds': 64}
+  return c
+
+
+PRESETS = {
+  'smoke': _smoke,
+  'quick': _quick,
+  'standard': _standard,
+  'paper': _paper,
+}
+
+
+def get_config(preset: str = 'quick') -> ConfigDict:
+  """The config of a preset: 'smoke', 'quick', 'standard' or 'paper'."""
+  if preset not in PRESETS:
+    raise unknown('preset', preset, PRESETS)
+  return ConfigDict({**PRESETS[preset](), 'preset': preset})
