@@ -59,7 +59,7 @@ def _base(seeds: int, smaller: int = 1) -> dict:
   }
 
 
-def _stages(smaller: int = 1) -> dict:
+def _stages(smaller: int) -> dict:
   """What each other stage changes."""
   untied = {'tied': False}
   torch = {**untied, 'initialiser': 'torch_uniform', 'init_scale': 1.0}
@@ -95,16 +95,6 @@ def _stages(smaller: int = 1) -> dict:
       'model': {'widths': (64,), 'init_scale': SMALL / 32**0.5},
       'sweep': {'seeds': 16},
     },
-    # More concepts, more descents.
-    'triple': {
-      'task': {
-        'dim': 3,
-        'means': (1.0, 1.5, 2.2),
-        'deviations': (0.05, 0.05, 0.05),
-      },
-      'model': {'widths': (3,)},
-      'train': {'steps': 3000 * smaller},
-    },
     # As trained in practice: untied, PyTorch's initialisation, 40 epochs.
     'untied': {
       'model': torch,
@@ -135,27 +125,41 @@ def _stages(smaller: int = 1) -> dict:
   }
 
 
-# Integrated only: which initialisations have several descents, or get stuck.
-_SEARCHES = {
-  'two': {'means': (1.0, 2.0), 'deviations': (0.05, 0.05)},
-  'triple': {'means': (1.0, 1.5, 2.2), 'deviations': (0.05, 0.05, 0.05)},
-  'quadruple': {
-    'means': (1.0, 1.5, 2.2, 2.7),
-    'deviations': (0.05, 0.05, 0.05, 0.5),
-  },
-  'stuck': {'means': (0.7, 1.7, 3.0), 'deviations': (0.05, 0.05, 0.05)},
-}
+def _searches() -> dict:
+  """What is learned where starts are searched, by the tied flow alone."""
+
+  def concepts(means: tuple, deviations: tuple) -> dict:
+    return {
+      'task': {
+        'dim': len(means),
+        'means': means,
+        'deviations': deviations,
+        'rotate': False,
+      },
+      'model': {'widths': (len(means),)},
+    }
+
+  return {
+    'triple': concepts((1.0, 1.5, 2.2), (0.05, 0.05, 0.05)),
+    'quadruple': concepts((1.0, 1.5, 2.2, 2.7), (0.05, 0.05, 0.05, 0.5)),
+    'stuck': concepts((0.7, 1.7, 3.0), (0.05, 0.05, 0.05)),
+  }
+
+
+def _measure(smaller: int, starts: int, time: float) -> dict:
+  """Stages and searches; `selected` starts of a search are trained."""
+  return {
+    'stages': _stages(smaller),
+    'searches': _searches(),
+    'starts': starts,
+    'search_time': time,
+    'selected': 4,
+  }
 
 
 def _quick() -> dict:
   c = _base(seeds=64)
-  c['measure'] = {
-    'stages': _stages(),
-    'searches': _SEARCHES,
-    'search_scale': SMALL,
-    'starts': 1024,
-    'search_time': 30.0,
-  }
+  c['measure'] = _measure(smaller=1, starts=4096, time=30.0)
   return c
 
 
@@ -164,56 +168,39 @@ def _smoke() -> dict:
   short = {'steps': 40, 'snapshots': 'every:8', 'evals': 'every:8'}
   c['task'] |= {'samples': 64, 'eval_size': 16}
   c['train'] |= short
-  stages = _stages()
-  for name, stage in stages.items():
+  c['measure'] = _measure(smaller=1, starts=8, time=2.0)
+  for name, stage in c['measure']['stages'].items():
     stage['sweep'] = {**stage.get('sweep', {}), 'seeds': 3}
-    if name not in ('relu', 'linear'):
+    if name in ('relu', 'linear'):
+      plan = (0, 10, 20, 30)
+      stage['train'] = {'steps': 30, 'snapshots': plan, 'evals': plan}
+      stage['task'] = {
+        'dim': 3,
+        'means': (1.0, 2.0, 3.0),
+        'deviations': (0.5, 0.5, 0.5),
+      }
+    else:
       stage['train'] = short
-  for name in ('relu', 'linear'):
-    stages[name]['task'] = {
-      'dim': 3,
-      'means': (1.0, 2.0, 3.0),
-      'deviations': (0.5, 0.5, 0.5),
-    }
-    stages[name]['train'] = {
-      'steps': 30, 'snapshots': (0, 10, 20, 30), 'evals': (0, 10, 20, 30),
-    }  # fmt: skip
-  c['measure'] = {
-    'stages': stages,
-    'searches': _SEARCHES,
-    'search_scale': SMALL,
-    'starts': 4,
-    'search_time': 2.0,
-  }
   return c
 
 
 def _standard() -> dict:
   c = _base(seeds=64, smaller=4)
-  c['measure'] = {
-    'stages': _stages(smaller=4),
-    'searches': _SEARCHES,
-    'search_scale': SMALL,
-    'starts': 8192,
-    'search_time': 100.0,
-  }
+  c['measure'] = _measure(smaller=4, starts=65_536, time=100.0)
   return c
 
 
 def _paper() -> dict:
-  """Dimension 64 and 40 epochs everywhere, learning rate 0.1 where untied."""
+  """Dimension 64 wherever data are rotated, and 40 epochs of the ReLU nets."""
   c = _standard()
   c['task']['dim'] = 64
-  for stage in c['measure']['stages'].values():
-    stage['task'] = {**stage.get('task', {}), 'dim': 64}
-  for name in ('relu', 'linear'):
-    stage = c['measure']['stages'][name]
-    stage['train'] = {
-      'steps': 6240,
-      'snapshots': (0, 156, 468, 780, 'every:624'),
-      'evals': (0, 156, 468, 780, 'every:624'),
-    }
-    stage['sweep'] = {'seeds': 64}
+  for name, stage in c['measure']['stages'].items():
+    if name != 'three_layer':
+      stage['task'] = {**stage.get('task', {}), 'dim': 64}
+    if name in ('relu', 'linear'):
+      plan = (0, 156, 468, 780, 'every:780')
+      stage['train'] = {'steps': 6240, 'snapshots': plan, 'evals': plan}
+      stage['sweep'] = {'seeds': 64}
   return c
 
 

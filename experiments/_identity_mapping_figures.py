@@ -207,35 +207,50 @@ def compositions(relu: xr.Dataset, linear: xr.Dataset):
   return fig
 
 
-def descents(found: dict[str, xr.Dataset]):
-  """The start with the most descents, and the one that ends highest."""
-  fig, axes = style.grid(
-    1, len(found), width=3.4, height=3.2,
-    titles=[name for name in found],
-  )  # fmt: skip
-  for ax, data in zip(axes.flat, found.values()):
-    best = data['descents'].max('start').argmax('seed')
-    worst = data['end'].max('start').argmax('seed')
-    for which, seed, colour in (
-      ('most descents', best, style.PALETTE[0]),
-      ('worst end', worst, style.PALETTE[1]),
-    ):
-      curve = data['curve'].sel(which=which).isel(seed=int(seed))
-      ax.plot(data['time'], curve, color=colour, label=which)
+def descents(found: dict[str, xr.Dataset], triple: xr.Dataset):
+  """The flows with most descents, and the one that ends highest."""
+  titles = [
+    'three concepts: most descents',
+    'four concepts: most descents',
+    'a weak concept: highest ends',
+  ]
+  fig, axes = style.grid(1, 3, width=3.8, height=3.2, titles=titles)
+  score = lambda name: found[name]['descents'].sum('prominence').values
+  flows = found['triple'].set_index(start='start')
+  loss, time = numbers.composed(triple), 2 * triple['time'].values
+  seeds = triple['seed_init'].values
+  for row, colour in zip(range(len(seeds)), style.PALETTE):
+    curve = flows['curve'].sel(start=seeds[row])
+    axes[0, 0].plot(curve['time'], curve, color=colour, label=str(seeds[row]))
+    every = slice(None, None, 2)
+    axes[0, 0].plot(
+      time[every], loss.isel(run=row).values[every], color=colour, **DOTS
+    )
+  for ax, name, order in (
+    (axes[0, 1], 'quadruple', score('quadruple')),
+    (axes[0, 2], 'stuck', found['stuck']['end'].values),
+  ):
+    for start, colour in zip(np.argsort(-order)[:4], style.PALETTE):
+      curve = found[name]['curve'].isel(start=int(start))
+      ax.plot(curve['time'], curve, color=colour)
+  for ax in axes.flat:
     ax.set_yscale('log')
-    ax.set_ylim(1e-4, 2)
-    style.tidy(ax, x='time, published', y='')
-  axes[0, 0].set_ylabel('loss over first loss', fontsize=style.SMALL)
-  axes[0, -1].legend(frameon=False, fontsize=style.SMALL)
+    ax.set_ylim(1e-3, 1.5)
+    ax.set_xlim(0, float(found['triple']['time'][-1]))
+    style.tidy(ax, x='published time', y='loss over first loss')
+  axes[0, 0].legend(
+    frameon=False, fontsize=style.SMALL, title='start, by seed',
+    title_fontsize=style.SMALL,
+  )  # fmt: skip
   return fig
 
 
-def draw(bench: Bench, data: dict, flow: dict, found: dict) -> None:
+def draw(bench: Bench, data: dict, flow: xr.Dataset, found: dict) -> None:
   """Draws every figure of the study."""
   tied, one_layer = data['train'], data['one_layer']
   bench.figure(
     'theory',
-    theory(one_layer, tied, flow['train']),
+    theory(one_layer, tied, flow),
     'Gradient descent (dots) on the exact solutions (lines) from the same '
     'start, none of them fitted. Above left: one layer, mean 1 against 2; '
     'with a larger deviation the weaker concept is learned first. Above '
@@ -246,7 +261,7 @@ def draw(bench: Bench, data: dict, flow: dict, found: dict) -> None:
   )
   bench.figure(
     'swing',
-    swing(tied, flow['train']),
+    swing(tied, flow),
     'Left: the output at the composition on its way to the target. Right: '
     'how far the loss there rises above its running minimum, against the '
     'correlation w_12 / sqrt(w_11 w_22) of the start, one mark a seed.',
@@ -260,7 +275,7 @@ def draw(bench: Bench, data: dict, flow: dict, found: dict) -> None:
   )
   bench.figure(
     'entries',
-    entries(tied, flow['train']),
+    entries(tied, flow),
     'Left: the entries of W in the run that swings most. Right: growth and '
     'suppression of its minor entry along the flow; with two concepts there '
     'is no third term.',
@@ -273,7 +288,9 @@ def draw(bench: Bench, data: dict, flow: dict, found: dict) -> None:
   )
   bench.figure(
     'descents',
-    descents(found),
-    'Loss of the composition along the tied flow: of all starts that were '
-    'tried, the one with the most descents and the one that ends highest.',
+    descents(found, data['triple']),
+    'Loss of the composition along the tied flow from the starts of many '
+    'seeds. Left and middle: the four that descend most clearly, with '
+    'trained networks (dots) on the left. Right: the four that end highest; '
+    'one concept has not been learned.',
   )

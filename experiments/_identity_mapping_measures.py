@@ -15,21 +15,27 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from jaxsynth import build
+from jaxsynth import build, rng
 from jaxsynth.analysis import descents, linear_flow
 from jaxsynth.analysis.gradient_flow import gradient_flow
 from jaxsynth.config import flat, override
 from jaxsynth.studies.study import Bench
 
 SPEEDS = {'true': linear_flow.TRUE, 'published': linear_flow.PUBLISHED}
-# A fall or a rise below this share of the first loss is no descent.
-PROMINENCE = 1e-3
+# Shares of the first loss: least falls, and rises between, that are descents.
+PROMINENCES = (1e-3, 3e-3, 1e-2)
 
 
-def stage_config(config, name: str):
-  """The study's config with what `measure.stages` changes for a stage."""
+def stage_config(config, section: str, name: str):
+  """The study's config with what a part of its section `measure` changes.
+
+  Args:
+    config: of the study.
+    section: 'stages' or 'searches'.
+    name: of one of these.
+  """
   out = build.complete(config)
-  for path, value in flat(config.measure.stages[name].to_dict()).items():
+  for path, value in flat(config.measure[section][name].to_dict()).items():
     override(out, path, repr(value))
   return out
 
@@ -186,65 +192,68 @@ def flows(bench: Bench, name: str, config) -> xr.Dataset:
 
 
 def search(bench: Bench, name: str) -> xr.Dataset:
-  """The tied flow from random starts: how often it descends, where it ends.
+  """The tied flow from the starts of many seeds, untrained.
 
   Args:
-    bench: the bench; the section `measure` of its config says what is learned
-      and how many starts, of which size, are followed for how long in the
-      published normalisation.
+    bench: the bench; `measure.starts` of its config says how many seeds,
+      `measure.search_time` for how long in the published normalisation.
     name: of the search.
 
   Returns:
-    By (seed, start): descents, of the composition's loss; rise, its largest;
-    end, its last value over the first; training, the same of the loss over
-    the clusters; and curve (seed, which, time): the composition's loss of the
-    start with the most descents and of the one that ends highest.
+    By start, named by its seed: descents (prominence) of the composition's
+    loss over its first value; end, its last value; curve (start, time).
   """
-  m = bench.config.measure
-  world = m.searches[name]
-  means = jnp.asarray(world.means, jnp.float32)
-  moments = jnp.asarray(world.deviations) ** 2 + means**2 / len(means)
+  config = stage_config(bench.config, 'searches', name)
+  setup, m = build.build(config), bench.config.measure
+  task, first = setup.task, setup.sweep.seed_list[0]
+  means = jnp.asarray(task.means)
+  moments = jnp.asarray(task.deviations) ** 2 + means**2 / len(means)
   times = jnp.linspace(0.0, m.search_time, 301)
-  one = jnp.asarray(linear_flow.PUBLISHED)
 
-  def follow(u):
-    w = linear_flow.tied(u, moments, times, one)
+  def follow(seed):
+    # Without a rotation the kernel is U in own coordinates.
+    key = rng.stream({'init': seed}, 'init')
+    u = setup.model.init(key, task.spec)['layers_0']['kernel']
+    w = linear_flow.tied(u, moments, times, linear_flow.PUBLISHED)
     curve = linear_flow.composition_loss(w, means)
     curve = curve / curve[0]
-    seen = jax.vmap(linear_flow.population_loss, (0, None))(w, moments)
-    count = descents.descents(curve, jnp.asarray(PROMINENCE))
+    count = lambda p: descents.descents(curve, p)
     return {
-      'descents': count,
-      'rise': descents.swing(curve)['rise'],
+      'descents': jax.vmap(count)(jnp.asarray(PROMINENCES)),
       'end': curve[-1],
-      'training': seen[-1] / seen[0],
       'curve': curve,
     }
 
-  def one_seed(seed):
-    key = jax.random.key(seed)
-    shape = (m.starts, len(means), len(means))
-    u = m.search_scale * jax.random.normal(key, shape)
-    out = jax.lax.map(follow, u, batch_size=64)
-    best = (out['descents'] + out['rise']).argmax()
-    worst = out['end'].argmax()
-    curves = jnp.stack([out['curve'][best], out['curve'][worst]])
-    return {k: v for k, v in out.items() if k != 'curve'} | {'curve': curves}
-
   def compute():
-    seeds = build.build(bench.config).sweep.seed_list[:4]
-    out = jax.jit(lambda s: jax.lax.map(one_seed, s))(jnp.asarray(seeds))
-    dims = {'curve': ('seed', 'which', 'time')}
+    seeds = first * m.starts + np.arange(m.starts, dtype=np.uint32)
+    out = jax.jit(lambda s: jax.lax.map(follow, s, batch_size=64))(seeds)
+    dims = {'descents': ('prominence',), 'curve': ('time',), 'end': ()}
     return xr.Dataset(
+      {k: (('start', *dims[k]), np.asarray(v)) for k, v in out.items()},
       {
-        k: (dims.get(k, ('seed', 'start')), np.asarray(v))
-        for k, v in out.items()
-      },
-      {
-        'seed': seeds,
+        'start': seeds,
         'time': np.asarray(times),
-        'which': ['most descents', 'worst end'],
+        'prominence': list(PROMINENCES),
       },
     )
 
   return bench.measure(f'search_{name}', compute)
+
+
+def selected(bench: Bench, found: xr.Dataset, name: str) -> xr.Dataset:
+  """Trains the starts of a search whose flow descends most, and measures them.
+
+  Args:
+    bench: the bench; `measure.selected` of its config says how many.
+    found: what `search` returned.
+    name: of the search, and of the stage.
+
+  Returns:
+    As `states`.
+  """
+  score = found['descents'].sum('prominence').values
+  best = np.argsort(-score, kind='stable')[: bench.config.measure.selected]
+  seeds = tuple(sorted(found['start'].values[best].tolist()))
+  config = stage_config(bench.config, 'searches', name)
+  override(config, 'sweep.seeds', repr(seeds))
+  return states(bench, name, config)

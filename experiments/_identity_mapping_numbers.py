@@ -11,6 +11,7 @@ import xarray as xr
 from scipy import stats
 
 from jaxsynth.analysis import descents, linear_flow, transitions
+from jaxsynth.experiments._identity_mapping_measures import PROMINENCES
 
 # Residuals 1 - f_k / mu_k between which the terminal speed is measured.
 TAIL = (0.5, 0.02)
@@ -145,27 +146,46 @@ def correlation(data: xr.Dataset) -> xr.DataArray:
   return entry(0, 1) / np.sqrt(entry(0, 0) * entry(1, 1))
 
 
+def _groups(seeds: np.ndarray, count: int) -> dict[str, np.ndarray]:
+  """Positions of consecutive seeds by the name of their group."""
+  parts = np.array_split(np.arange(len(seeds)), count)
+  return {f'seeds {seeds[p[0]]}-{seeds[p[-1]]}': p for p in parts}
+
+
 def rank_correlation(
   x: xr.DataArray, y: xr.DataArray, groups: int, shuffled: bool = False
 ) -> dict[str, float]:
-  """Spearman's correlation of x and y within groups of consecutive runs.
+  """Spearman's correlation of x and y within groups of consecutive seeds.
 
   Args:
     x: [R].
     y: [R].
-    groups: how many; runs beyond equal groups join the last.
+    groups: how many.
     shuffled: the null: x in a random order.
   """
-  seeds = x['seed_init'].values
+  parts = _groups(x['seed_init'].values, groups)
   x, y = x.values, y.values
   if shuffled:
     x = np.random.default_rng(0).permutation(x)
-  cuts = np.arange(1, groups) * (len(x) // groups)
-  out = {}
-  for part in np.split(np.arange(len(x)), cuts):
-    name = f'seeds {seeds[part[0]]}-{seeds[part[-1]]}'
-    out[name] = float(stats.spearmanr(x[part], y[part]).statistic)
-  return out
+  return {
+    name: float(stats.spearmanr(x[p], y[p]).statistic)
+    for name, p in parts.items()
+  }
+
+
+def most(values: xr.DataArray, groups: int) -> dict[str, float]:
+  """The largest value within groups of consecutive starts."""
+  parts = _groups(values['start'].values, groups)
+  return {n: float(values.values[p].max()) for n, p in parts.items()}
+
+
+def descents_of(curve: xr.DataArray) -> xr.DataArray:
+  """How often a loss over its first value descends, [R]."""
+  rows = jnp.asarray(curve.transpose('run', 'step').values)
+  least = jnp.asarray(PROMINENCES[0])
+  count = jax.vmap(lambda c: descents.descents(c, least))(rows)
+  out = curve.isel(step=0, drop=True)
+  return by_seed(out.copy(data=np.asarray(count)))
 
 
 def ordered(

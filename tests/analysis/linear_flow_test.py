@@ -4,7 +4,6 @@ Integrated flows are single precision with relative tolerance 1e-6 a step:
 they are held to 1e-4 of their size.
 """
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest

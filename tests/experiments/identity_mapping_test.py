@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from jaxsynth.analysis import linear_flow
+from jaxsynth import build
+from jaxsynth.analysis import descents, linear_flow
+from jaxsynth.configs.identity_mapping import get_config
 from jaxsynth.experiments import _identity_mapping_measures as measures
 from jaxsynth.experiments import _identity_mapping_numbers as numbers
 from jaxsynth.models.mlp import MLP
 from jaxsynth.tasks.identity_mapping import IdentityMapping
+from jaxsynth.train import sweep
 from jaxsynth.trajectory.mapping import Context
 
 RATE = 0.01
@@ -155,27 +158,42 @@ def test_order_over_compositions():
   np.testing.assert_allclose(relative, [0.5, 0.5])
 
 
-def test_a_search_finds_what_its_curves_show():
-  from jaxsynth.analysis import descents  # noqa: PLC0415
-  from jaxsynth.configs.identity_mapping import get_config  # noqa: PLC0415
+class Bench:
+  """Computes without keeping."""
 
   config = get_config('smoke')
 
-  class Bench:
-    """Computes without keeping."""
+  def measure(self, name, fn):
+    return fn()
 
-    def measure(self, name, fn):
-      return fn()
 
-  bench = Bench()
-  bench.config = config
-  found = measures.search(bench, 'triple')
-  most = found['descents'].max('start')
-  for seed in range(found.sizes['seed']):
-    best, worst = np.asarray(found['curve'][seed])
-    count = descents.descents(
-      jnp.asarray(best), jnp.asarray(measures.PROMINENCE)
-    )
-    assert int(count) == int(most[seed])
-    np.testing.assert_allclose(worst[-1], found['end'][seed].max(), rtol=1e-6)
-    np.testing.assert_allclose([best[0], worst[0]], 1.0)
+def test_a_search_follows_the_starts_that_training_has():
+  """The flow of a seed starts at what `init` gives this seed."""
+  found = measures.search(Bench(), 'triple')
+  config = measures.stage_config(Bench.config, 'searches', 'triple')
+  setup = build.build(config)
+  for i, seed in enumerate(found['start'].values):
+    run = sweep.one(sweep.Sweep(seeds=(int(seed),)).runs()[0])
+    program = setup.program()
+    run = run._replace(constants=program.constants(run))
+    u = program.init(run)['params']['layers_0']['kernel']
+    moments = run.constants['task_params'].moments
+    times = jnp.asarray(found['time'].values)
+    w = linear_flow.tied(u, moments, times, linear_flow.PUBLISHED)
+    loss = linear_flow.composition_loss(w, jnp.asarray(setup.task.means))
+    np.testing.assert_allclose(found['curve'][i], loss / loss[0], atol=1e-4)
+    if i == 1:
+      break
+  curves = jnp.asarray(found['curve'].values)
+  for j, least in enumerate(measures.PROMINENCES):
+    count = jax.vmap(descents.descents, (0, None))(curves, jnp.asarray(least))
+    np.testing.assert_array_equal(found['descents'][:, j], count)
+  np.testing.assert_array_equal(found['end'], curves[:, -1])
+
+
+def test_largest_of_groups_of_starts():
+  values = xr.DataArray(
+    [1, 5, 2, 0, 0, 3], dims='start', coords={'start': range(6)}
+  )
+  found = numbers.most(values, 3)
+  assert found == {'seeds 0-1': 5, 'seeds 2-3': 2, 'seeds 4-5': 3}
