@@ -161,14 +161,18 @@ def order(one_layer: xr.Dataset):
   return fig
 
 
-def entries(tied: xr.Dataset, flow: xr.Dataset):
+def entries(tied: xr.Dataset, flow: xr.Dataset, relu: xr.Dataset):
   """The matrix entries in the largest swing, and what moves w_12."""
   run, time = examples(tied)[0], tied['time'].values
-  w = flow['jacobian'].sel(speed='true').isel(run=run)
-  w = w.transpose('step', 'out', 'into').values
-  titles = ['entries of W, largest swing', 'what moves w_12']
-  fig, axes = style.grid(1, 2, width=5.2, height=3.4, titles=titles)
-  dots = tied['jacobian'].isel(run=run).transpose('step', 'out', 'into').values
+  order = ('step', 'out', 'into')
+  w = flow['jacobian'].sel(speed='true').isel(run=run).transpose(*order).values
+  dots = tied['jacobian'].isel(run=run).transpose(*order).values
+  titles = [
+    'entries of W, largest swing',
+    'what moves w_12',
+    'ReLU, 64 inputs: Jacobian',
+  ]
+  fig, axes = style.grid(1, 3, width=4.2, height=3.4, titles=titles)
   for (i, j), colour in zip(((0, 0), (1, 1), (0, 1)), style.PALETTE):
     kind = 'major' if i == j else 'minor'
     name = f'w_{i + 1}{j + 1} ({kind})'
@@ -178,29 +182,30 @@ def entries(tied: xr.Dataset, flow: xr.Dataset):
   for name, colour in zip(('growth', 'suppression'), style.PALETTE[3:]):
     rate = linear_flow.TRUE * np.asarray(terms[name][:, 0, 1])
     axes[0, 1].plot(time, rate, color=colour, label=name)
-  for ax, label in zip(axes.flat, ('entry', 'change per time')):
+  for name, colour in zip(('major', 'minor', 'irrelevant'), style.PALETTE):
+    values = relu[name].transpose('run', 'step').values
+    curves.band(
+      axes[0, 2], relu['time'].values, values, label=name, colour=colour
+    )
+  labels = ('entry', 'change per time', 'root mean square')
+  for ax, label in zip(axes.flat, labels):
     ax.legend(frameon=False, fontsize=style.SMALL)
     style.tidy(ax, x='time', y=label)
   return fig
 
 
 def compositions(relu: xr.Dataset, linear: xr.Dataset):
-  """Losses at every composition over epochs, shaded by number of concepts."""
+  """Losses at every composition over training, shaded by how many concepts."""
   titles = ['two-layer ReLU', 'two-layer linear']
   fig, axes = style.grid(1, 2, width=5.0, height=3.6, titles=titles)
   for ax, data in zip(axes.flat, (relu, linear)):
     losses = data['losses'].isel(composition=slice(1, None)).median('run')
-    names = losses['composition'].values
-    count = np.array([name.count('1') for name in names])
-    palette = style.shades(count.max())
-    x = np.arange(losses.sizes['step'])
-    seen = set()
-    for name, n in zip(names, count):
-      label = '_' if n in seen else f'{n}'
-      seen.add(n)
-      y = losses.sel(composition=name).values
-      ax.plot(x, y, 'o-', color=palette[n - 1], markersize=4, label=label)
-    ax.set_xticks(x, [str(s) for s in data['step'].values])
+    counts = [name.count('1') for name in losses['composition'].values]
+    palette = style.shades(max(counts))
+    for i, n in enumerate(counts):
+      label = str(n) if n not in counts[:i] else '_'
+      y = losses.isel(composition=i).values
+      ax.plot(data['step'], y, color=palette[n - 1], label=label)
     ax.set_yscale('log')
     style.tidy(ax, x='step', y='loss, median over seeds')
   style.legend(axes[0, 1], title='concepts')
@@ -275,16 +280,18 @@ def draw(bench: Bench, data: dict, flow: xr.Dataset, found: dict) -> None:
   )
   bench.figure(
     'entries',
-    entries(tied, flow),
-    'Left: the entries of W in the run that swings most. Right: growth and '
+    entries(tied, flow, data['relu']),
+    'Left: the entries of W in the run that swings most. Middle: growth and '
     'suppression of its minor entry along the flow; with two concepts there '
-    'is no third term.',
+    'is no third term. Right: entries of the Jacobian of a ReLU network at '
+    'the composition of four concepts; irrelevant: neither in a row nor in a '
+    'column of a concept; band: range over seeds.',
   )
   bench.figure(
     'compositions',
     compositions(data['relu'], data['linear']),
-    'Loss at every composition of four concepts, medians over seeds, at the '
-    'start and after epochs 1, 3 and 5; shaded by how many concepts it has.',
+    'Loss at every composition of four concepts over five epochs of 156 '
+    'steps, medians over seeds, shaded by how many concepts it has.',
   )
   bench.figure(
     'descents',

@@ -4,6 +4,8 @@ Every function takes what `_identity_mapping_measures` returns, dimension
 `run` first, and reduces the rest.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -189,18 +191,23 @@ def descents_of(curve: xr.DataArray) -> xr.DataArray:
 
 
 def ordered(
-  data: xr.Dataset, relative: bool = False, shuffled: bool = False
+  data: xr.Dataset,
+  steps: Sequence[int],
+  relative: bool = False,
+  shuffled: bool = False,
 ) -> xr.DataArray:
-  """The least share, after step 0, of pairs of compositions in order, [R].
+  """The least share, over steps, of pairs of compositions in order, [R].
 
   The origin is left out.
 
   Args:
     data: with losses by composition.
+    steps: where they are compared.
     relative: of the losses over their values for an output of zero.
     shuffled: the null: losses dealt out to the compositions at random.
   """
-  losses = data['losses'].isel(step=slice(1, None), composition=slice(1, None))
+  losses = data['losses'].sel(step=list(steps))
+  losses = losses.isel(composition=slice(1, None))
   names = losses['composition'].values
   codes = jnp.asarray([[int(c) for c in name] for name in names])
   values = losses.transpose('run', 'step', 'composition').values

@@ -79,20 +79,16 @@ def judge_swing(bench: Bench, data: dict, flow: xr.Dataset) -> None:
 
 def judge_order(bench: Bench, relu: xr.Dataset, linear: xr.Dataset) -> None:
   """Losses over compositions."""
-  for name, data in (
-    ('relu_orders_compositions', relu),
-    ('linear_orders_compositions', linear),
+  steps = bench.config.measure.ordered_at
+  for name, data, relative in (
+    ('relu_orders_compositions', relu, False),
+    ('linear_orders_compositions', linear, False),
+    ('relu_orders_relative_losses', relu, True),
   ):
-    bench.claim(
-      name,
-      numbers.ordered(data),
-      null=numbers.ordered(data, shuffled=True),
+    share = lambda shuffled, data=data, relative=relative: numbers.ordered(
+      data, steps, relative, shuffled
     )
-  bench.claim(
-    'relu_orders_relative_losses',
-    numbers.ordered(relu, relative=True),
-    null=numbers.ordered(relu, relative=True, shuffled=True),
-  )
+    bench.claim(name, share(False), null=share(True))
 
 
 def judge_searches(

@@ -148,13 +148,13 @@ def test_order_over_compositions():
       'losses': (('run', 'step', 'composition'), losses),
       'means': (('run', 'concept'), [[1.0, 1.0], [1.0, 3.0]]),
     },
-    {'composition': names, 'seed_init': ('run', [5, 6])},
+    {'composition': names, 'step': [0, 1, 2], 'seed_init': ('run', [5, 6])},
   )
-  found = numbers.ordered(data)
+  found = numbers.ordered(data, (1, 2))
   assert found['run'].values.tolist() == [5, 6]
   np.testing.assert_allclose(found, [1.0, 0.5])
   # Over 1/2 |x|^2: 1, 2, 3 over .5, .5, 1; and 1, 4, 3 over 4.5, .5, 5.
-  relative = numbers.ordered(data, relative=True)
+  relative = numbers.ordered(data, (1, 2), relative=True)
   np.testing.assert_allclose(relative, [0.5, 0.5])
 
 
