@@ -36,7 +36,7 @@ CLAIMS = (
     'over training and over pairs of first mean and deviation.',
     'f_k(t) = (1 - e^{-a_k t}) z_k + sum_i e^{-a_i t} w_ki(0) z_i',
     'one-layer solution',
-    Gate('<=', 0.1),
+    Gate('<=', 0.05),
     SWAPPED,
   ),
   Claim(
@@ -57,7 +57,7 @@ CLAIMS = (
     'dW/dt = WA + AW - (A W^2 + W^2 A + 2 W A W) / 2, in which time runs half '
     'as fast as in the flow of the stated loss',
     'tied two-layer model',
-    Gate('<=', 0.1, rule=58),
+    Gate('<=', 0.05, rule=60),
     'the published equation as printed, from the same starts',
     'The published equation is the flow of half the stated loss: read with '
     'time doubled it is the same path.',
@@ -97,11 +97,11 @@ CLAIMS = (
   ),
   Claim(
     'untied_swings_by',
-    'So do untied two-layer linear networks from the initialisation of '
-    'PyTorch at learning rate 0.1 within 40 epochs.',
+    'So do untied two-layer linear networks with biases, from the '
+    'initialisation of PyTorch, at learning rate 0.1 within 40 epochs.',
     'non-monotone loss on the composition in trained networks',
     'figures of linear networks, mu = (1, 2), sigma = 0.05',
-    Gate('>=', 0.005, rule=8, tests='direction'),
+    Gate('>=', 0.005, rule=4, tests='direction'),
     CLUSTERS,
   ),
   Claim(
@@ -119,8 +119,10 @@ CLAIMS = (
     'order over epochs 1, 3 and 5.',
     'loss(u) <= loss(v) whenever u <= v',
     'two-layer ReLU, mu = (1, 2, 3, 4), sigma = 0.5, epochs 1, 3, 5',
-    Gate('>=', 0.85),
+    Gate('>=', 0.85, rule=6),
     SHUFFLED,
+    'Stated without exception, which does not hold: 0.80 to 0.94 in eight '
+    'pilot seeds.',
   ),
   Claim(
     'linear_orders_compositions',
@@ -156,15 +158,20 @@ CLAIMS = (
     'With mu = (1, 1.5, 2.2, 2.7) some start makes it descend four times.',
     'a quadruple descent, for a selected start',
     'd = s = 4, sigma = (0.05, 0.05, 0.05, 0.5)',
-    note='Not gated.',
+    note='Not gated: of 4,096 pilot starts none descended four times by a '
+    'thousandth of the first loss; some descend three times.',
   ),
   Claim(
     'weak_concept_stays_stuck',
-    'With mu = (0.7, 1.7, 3) some start leaves the loss of the composition '
-    'above zero: its largest last value over its first.',
+    'With mu = (0.7, 1.7, 3) some start of the flow leaves the loss of the '
+    'composition where concept 1 is missing, for as long as it is followed: '
+    'the largest last value over the first.',
     'w_11 can stay suppressed and the loss plateaus above zero, for a '
     'selected start',
     'd = s = 3, sigma = 0.05',
-    note='Not gated.',
+    Gate('>=', 0.03, tests='direction'),
+    'the median start of the same search',
+    'Without concept 1 alone the loss is 0.04 of its first value. It is a '
+    'plateau and no end: the identity is the only stable point.',
   ),
 )

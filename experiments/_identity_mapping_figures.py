@@ -108,7 +108,7 @@ def swing(tied: xr.Dataset, flow: xr.Dataset):
     ax.plot(*path(tied).values, color=colour, **DOTS)
   ax.plot(*tied['means'].isel(run=0).values, marker='*', color=style.INK,
           markersize=11, linestyle='none', label='target')  # fmt: skip
-  ax.legend(frameon=False, fontsize=style.SMALL, loc='upper left')
+  ax.legend(frameon=False, fontsize=style.SMALL, loc='lower right')
   style.tidy(ax, x='concept 1', y='concept 2')
   ax = axes[0, 1]
   for data, look, label in (
@@ -141,6 +141,8 @@ def order(one_layer: xr.Dataset):
             **DOTS)  # fmt: skip
   ax.axhline(1, color=style.FAINT, linewidth=1, zorder=0)
   ax.set_xscale('log')
+  ax.set_xticks([0.25, 0.5, 1, 2, 4], ['0.25', '0.5', '1', '2', '4'])
+  ax.set_xticks([], minor=True)
   curves.log_values(ax)
   style.tidy(ax, x='moments a_2 / a_1', y='half times t_1 / t_2')
   ax.legend(frameon=False, fontsize=style.SMALL, loc='upper left')
@@ -242,7 +244,7 @@ def descents(found: dict[str, xr.Dataset], triple: xr.Dataset):
     ax.set_yscale('log')
     ax.set_ylim(1e-3, 1.5)
     ax.set_xlim(0, float(found['triple']['time'][-1]))
-    style.tidy(ax, x='published time', y='loss over first loss')
+    style.tidy(ax, x='published time', y='loss over its first')
   axes[0, 0].legend(
     frameon=False, fontsize=style.SMALL, title='start, by seed',
     title_fontsize=style.SMALL,

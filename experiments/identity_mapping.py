@@ -102,8 +102,11 @@ def judge_searches(
   )
   most = found['quadruple']['descents'].isel(prominence=0)
   bench.claim('four_concepts_four_descents', numbers.most(most, GROUPS))
+  ends = found['stuck']['end']
   bench.claim(
-    'weak_concept_stays_stuck', numbers.most(found['stuck']['end'], GROUPS)
+    'weak_concept_stays_stuck',
+    numbers.most(ends, GROUPS),
+    null=float(ends.median()),
   )
 
 
