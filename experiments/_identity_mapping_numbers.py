@@ -148,8 +148,12 @@ def correlation(data: xr.Dataset) -> xr.DataArray:
   return entry(0, 1) / np.sqrt(entry(0, 0) * entry(1, 1))
 
 
-def _groups(seeds: np.ndarray, count: int) -> dict[str, np.ndarray]:
-  """Positions of consecutive seeds by the name of their group."""
+def _groups(seeds: np.ndarray, most: int) -> dict[str, np.ndarray]:
+  """Positions of consecutive seeds by the name of their group.
+
+  There are at most `most` groups, fewer if they had less than four seeds.
+  """
+  count = max(1, min(most, len(seeds) // 4))
   parts = np.array_split(np.arange(len(seeds)), count)
   return {f'seeds {seeds[p[0]]}-{seeds[p[-1]]}': p for p in parts}
 
@@ -162,7 +166,7 @@ def rank_correlation(
   Args:
     x: [R].
     y: [R].
-    groups: how many.
+    groups: how many at most.
     shuffled: the null: x in a random order.
   """
   parts = _groups(x['seed_init'].values, groups)
