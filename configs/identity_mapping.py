@@ -75,7 +75,9 @@ def _stages(smaller: int) -> dict:
   return {
     # Order and speed: one matrix, for which there is a closed form.
     'one_layer': {
-      'task': {'dim': 16},
+      # Ten times the published data, whose own moments are not quite those
+      # that the closed form is held to.
+      'task': {'dim': 16, 'samples': 50_000},
       'model': {**untied, 'widths': (), 'init_scale': 0.001},
       'optimizer': {'peak_lr': 0.0025 / smaller},
       # Half times come early where moments are large; large batches, as the
@@ -190,6 +192,7 @@ def _smoke() -> dict:
       }
     else:
       stage['train'] = short
+  c['measure']['stages']['one_layer']['task']['samples'] = 64
   return c
 
 

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from scipy import stats
 
 from jaxsynth.analysis import descents, linear_flow, transitions
 from jaxsynth.experiments._identity_mapping_measures import PROMINENCES
@@ -158,25 +157,22 @@ def _groups(seeds: np.ndarray, most: int) -> dict[str, np.ndarray]:
   return {f'seeds {seeds[p[0]]}-{seeds[p[-1]]}': p for p in parts}
 
 
-def rank_correlation(
-  x: xr.DataArray, y: xr.DataArray, groups: int, shuffled: bool = False
+def swing_where(
+  first: xr.DataArray, rise: xr.DataArray, groups: int, positive: bool
 ) -> dict[str, float]:
-  """Spearman's correlation of x and y within groups of consecutive seeds.
+  """The largest rise among runs of one kind, in groups of consecutive seeds.
 
   Args:
-    x: [R].
-    y: [R].
+    first: correlation at step 0, [R].
+    rise: [R].
     groups: how many at most.
-    shuffled: the null: x in a random order.
+    positive: among correlations of 0.5 and above (the null), else of 0 and
+      below. A group without any gives 0.
   """
-  parts = _groups(x['seed_init'].values, groups)
-  x, y = x.values, y.values
-  if shuffled:
-    x = np.random.default_rng(0).permutation(x)
-  return {
-    name: float(stats.spearmanr(x[p], y[p]).statistic)
-    for name, p in parts.items()
-  }
+  kind = (first >= 0.5) if positive else (first <= 0)
+  kept = np.where(kind.values, rise.values, 0.0)
+  parts = _groups(first['seed_init'].values, groups)
+  return {name: float(kept[p].max()) for name, p in parts.items()}
 
 
 def most(values: xr.DataArray, groups: int) -> dict[str, float]:

@@ -70,10 +70,10 @@ def judge_swing(bench: Bench, data: dict, flow: xr.Dataset) -> None:
   ):
     bench.claim(name, rise(data[stage]), null=control(data[stage]))
   first = numbers.correlation(tied)
-  ranks = lambda shuffled: numbers.rank_correlation(
-    first, rise(tied), GROUPS, shuffled
+  where = lambda positive: numbers.swing_where(
+    first, rise(tied), GROUPS, positive
   )
-  bench.claim('swing_by_needs_minor_entries', ranks(False), null=ranks(True))
+  bench.claim('swing_by_needs_minor_entries', where(False), null=where(True))
   bench.claim('wide_does_not_swing', rise(data['wide']), null=rise(tied))
 
 

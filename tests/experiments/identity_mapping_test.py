@@ -123,20 +123,18 @@ def test_flow_is_that_of_the_matrix_at_both_speeds(tied):
   assert ends[0] > ends[1] + 0.05
 
 
-def test_swing_and_rank_correlation():
+def test_swing_is_told_apart_by_the_first_correlation():
   curves = xr.DataArray(
     [[1.0, 0.2, 0.5, 0.1], [1.0, 0.5, 0.4, 0.1]], dims=('run', 'step')
   )
   np.testing.assert_allclose(numbers.swing(curves), [0.3, 0.0], atol=1e-6)
-  seeds = np.arange(40)
-  rng = np.random.default_rng(0)
-  x = xr.DataArray(rng.standard_normal(40), dims='run')
-  x = x.assign_coords(seed_init=('run', seeds))
-  found = numbers.rank_correlation(x, np.exp(x), 4)
-  assert list(found)[1] == 'seeds 10-19'
-  np.testing.assert_allclose(list(found.values()), 1.0)
-  null = numbers.rank_correlation(x, np.exp(x), 4, shuffled=True)
-  assert min(null.values()) < 0.5
+  first = xr.DataArray([-1, 0, 0.2, 0.9, -0.5, 0.5, 0.4, 0.3], dims='run')
+  first = first.assign_coords(seed_init=('run', range(8)))
+  rise = xr.DataArray([1, 2, 9, 3, 4, 5, 9, 9], dims='run') / 10
+  low = numbers.swing_where(first, rise, 2, positive=False)
+  assert low == {'seeds 0-3': 0.2, 'seeds 4-7': 0.4}
+  high = numbers.swing_where(first, rise, 2, positive=True)
+  assert high == {'seeds 0-3': 0.3, 'seeds 4-7': 0.5}
 
 
 def test_order_over_compositions():
