@@ -104,8 +104,9 @@ CLAIMS = (
   ),
   Claim(
     'untied_swings_by',
-    'So do untied two-layer linear networks with biases, from the '
-    'initialisation of PyTorch, at learning rate 0.1 within 40 epochs.',
+    'Some untied two-layer linear networks with biases swing by, from the '
+    'initialisation of PyTorch at learning rate 0.1 within 40 epochs: the '
+    'same rise.',
     'non-monotone loss on the composition in trained networks',
     'figures of linear networks, mu = (1, 2), sigma = 0.05',
     Gate('>=', 0.005, rule=4, tests='direction'),
@@ -113,7 +114,7 @@ CLAIMS = (
   ),
   Claim(
     'three_layers_swing_by',
-    'So do three-layer linear networks of width 3.',
+    'Some three-layer linear networks of width 3 swing by: the same rise.',
     'pronounced swing-by in three layers',
     'three-layer linear model, d = 3, s = 2, mu = (1, 2)',
     Gate('>=', 0.005, rule=8, tests='direction'),
