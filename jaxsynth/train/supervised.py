@@ -75,7 +75,24 @@ def mean_squared_error(
   return weights.mean(error, batch.weights), {}
 
 
-LOSSES = {'cross_entropy': cross_entropy, 'mse': mean_squared_error}
+def half_squared_distance(
+  apply: Callable, params: PyTree, batch: Batch, key: Key, t: Array
+) -> tuple[Array, Scalars]:
+  """Half the squared distance, summed over V, its mean over weighted targets.
+
+  The loss whose gradient flow theory is written for; no scalars.
+  """
+  del t
+  prediction = apply(params, batch.inputs, key=key).prediction
+  distance = 0.5 * jnp.square(prediction - batch.targets).sum(-1)
+  return weights.mean(distance, batch.weights), {}
+
+
+LOSSES = {
+  'cross_entropy': cross_entropy,
+  'mse': mean_squared_error,
+  'half_squared_distance': half_squared_distance,
+}
 
 
 def supervised(
