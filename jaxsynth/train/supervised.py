@@ -194,7 +194,9 @@ def supervised(
     new = {'params': optax.apply_updates(params, updates), 'opt': opt}
     norm = optax.tree.norm(grads)
     scalars = {'loss': value, 'grad_norm': norm, **scalars}
-    return new, {**scalars, **watch_update(run, params, updates, t)}
+    if watched:
+      scalars |= watch_update(run, params, updates, t)
+    return new, scalars
 
   def watch_update(
     run: Run, params: PyTree, updates: PyTree, t: Array

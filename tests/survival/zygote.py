@@ -108,7 +108,9 @@ def _break(fault):
 
     def broken_build(*args):
       engine = build_engine(*args)
-      return engine._replace(call=_broken(engine.call, fault))
+      call = _broken(engine.call, fault)
+      call.trace = engine.call.trace
+      return engine._replace(call=call)
 
     engines.build = broken_build
     return
