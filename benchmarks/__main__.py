@@ -20,15 +20,21 @@ from jaxsynth.errors import UserError, unknown
 
 # Benchmark -> its arguments besides the config, and the configs it is run on.
 _AGAINST = '--against=torch-eager,torch-best'
+_SIZES = tuple(configs.SIZES)
 ALL: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-  'throughput': ((_AGAINST,), ('tiny', 'small', 'paper')),
+  'throughput': ((_AGAINST,), _SIZES),
+  'start': ((), _SIZES),
   'sweep': ((), ('tiny',)),
-  'generators': ((), ('tiny', 'small', 'paper')),
-  'regression': (('--ratio',), ('tiny', 'small', 'paper')),
-  'trajectory': ((), ('small',)),
+  'generators': ((), _SIZES),
+  'regression': (('--ratio',), _SIZES),
+  'trajectory': ((), ('small', 'big')),
+  'capture': ((), ('quick',)),
 }
-# Runs of `paper` that fit into minutes on a CPU.
-_EXTRA = {('throughput', 'paper'): ('--runs=1,2',)}
+# What fits into minutes on a CPU.
+_EXTRA = {
+  ('throughput', 'paper'): ('--measure=race',),
+  ('trajectory', 'big'): ('--snapshots=40', '--step-folders=8'),
+}
 
 
 def main() -> dict:
@@ -52,7 +58,7 @@ def main() -> dict:
       report.say(f'{name}: not here')
       continue
     options, on = ALL[name]
-    for config in [c for c in on if c in wanted]:
+    for config in [c for c in on if c in wanted or c not in _SIZES]:
       extra = _EXTRA.get((name, config), ())
       arguments = (f'--config={config}', *options, *extra)
       report.say(f'{name} {" ".join(arguments)}')

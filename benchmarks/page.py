@@ -141,11 +141,7 @@ def _shares(made: Sequence[dict]) -> str:
 
 
 def _start(made: Sequence[dict]) -> str:
-  rows = [
-    (r['config'], r['start']['cold_seconds'], r['start']['warm_seconds'])
-    for r in made
-    if 'start' in r
-  ]
+  rows = [(r['config'], r['cold_seconds'], r['warm_seconds']) for r in made]
   return report.table(('config', 'cold, s', 'warm, s'), rows)
 
 
@@ -210,6 +206,49 @@ def _regression(made: Sequence[dict]) -> str:
   return f'{report.table(columns, rows)}\n\n{report.table(heads, ratios)}'
 
 
+def _trajectory(made: Sequence[dict]) -> str:
+  rows = [
+    (
+      r['config'], r['runs'], r['snapshot_mb'], place, name,
+      x['write_ms_per_snapshot'], x['bytes_over_arrays'],
+      *(
+        1e3 * x[f'{what}_{state}_s'] if f'{what}_{state}_s' in x else None
+        for what in ('matrix', 'tree', 'tree_all_runs')
+        for state in ('cold', 'warm')
+      ),
+      x['map']['mb_per_second'] if 'map' in x else None,
+    )
+    for r in made
+    for place, by in r['places'].items()
+    for name, x in by.items()
+  ]  # fmt: skip
+  reads = ('one matrix', 'a tree of one run', 'a tree of all runs')
+  columns = (
+    'config', 'runs', 'a snapshot, MB', 'on', 'store', 'write a snapshot, ms',
+    'bytes, of the arrays',
+    *(f'{read}, {state}, ms' for read in reads for state in ('cold', 'warm')),
+    'map, MB/s',
+  )  # fmt: skip
+  return report.table(columns, rows)
+
+
+def _capture(made: Sequence[dict]) -> str:
+  parts = ('waited', 'joining', 'writing')
+  rows = [
+    (
+      r['training'], r['wall_seconds'], r['megabytes'],
+      *(r.get(f'{part}_seconds', 0.0) for part in parts),
+      r['targets'][0]['measured'],
+    )
+    for r in made
+  ]  # fmt: skip
+  columns = (
+    'training', 'wall, s', 'on disk, MB', 'waited for the writer, s',
+    'put together, s', 'written, s', 'of wall time',
+  )  # fmt: skip
+  return report.table(columns, rows)
+
+
 def _other(made: Sequence[dict]) -> str:
   """Any benchmark without a section: its plain figures."""
   known = ('benchmark', 'config', 'device', 'source', 'date')
@@ -227,9 +266,11 @@ _SECTIONS: tuple[tuple[str, str, Callable], ...] = (
   ('Against PyTorch', 'throughput', _peers),
   ('Number of runs', 'throughput', _by_runs),
   ('Where the time of a step goes', 'throughput', _shares),
-  ('Time to the first step', 'throughput', _start),
+  ('Time to the first step', 'start', _start),
   ('One more run, one more hyperparameter', 'sweep', _sweep),
   ('Data generators', 'generators', _generators),
+  ('Trajectories on disk', 'trajectory', _trajectory),
+  ('What keeping a history costs a training', 'capture', _capture),
   ('Counts that do not depend on the clock', 'regression', _regression),
 )
 

@@ -24,12 +24,12 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-from benchmarks import configs, ours, report, start, windows
+from benchmarks import configs, ours, report, windows
 from benchmarks.peers import modes
 from jaxsynth.errors import UserError, unknown
 
 PEERS = ('torch-eager', 'torch-best')
-MEASURES = ('race', 'runs', 'shares', 'start')
+MEASURES = ('race', 'runs', 'shares')
 RATIOS = {
   'torch-eager': {'tiny': 4.0, 'small': 1.35, 'paper': 1.5},
   'torch-best': {'tiny': 1.3, 'small': 1.1, 'paper': 1.1},
@@ -244,9 +244,6 @@ def main() -> dict:
       options = [f'--config={args.config}', f'--layout={args.layout}']
       made['shares'] = report.child('benchmarks.shares', *options, *values)
       made['targets'] += made['shares'].pop('targets')
-    if 'start' in args.measure:
-      made['start'] = start.measure(args.config)
-      made['targets'] += made['start'].pop('targets')
   on = made.pop('device', None) or made.get('shares', {}).get('device', '')
   return report.record('throughput', args.config, on, **made)
 

@@ -12,9 +12,7 @@ and read back as one run's one matrix over all steps, a whole tree of one run
 and of all runs at one step, and, for ours, through `traj.map`. Writing is back
 to back, with nothing to hide behind, until all is on disk. *Cold* means that
 the pages of every file were dropped (posix_fadvise DONTNEED after fsync), which
-tmpfs cannot do. `--share` trains instead, and says which share of its wall time
-the trajectory took: the main thread's waiting plus all that the writing thread
-was busy, as if none of it had been hidden.
+tmpfs cannot do.
 """
 
 import math
@@ -25,7 +23,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from unittest import mock
 
 import jax
 import numpy as np
@@ -33,10 +30,7 @@ import tensorstore as ts
 from orbax.checkpoint import v1 as ocp
 
 from benchmarks import report
-from jaxsynth import build, launch, stage
 from jaxsynth.train import collect, layout, loop
-from jaxsynth.trajectory import writer
-from jaxsynth.trajectory.queue import SaveQueue
 from jaxsynth.trajectory.trajectory import Trajectory
 from jaxsynth.trajectory.writer import Writer
 
@@ -323,70 +317,14 @@ def compare(args) -> dict:
     ]
   return report.record(
     'trajectory',
-    f'{args.config}, {args.runs} runs, {args.snapshots} snapshots',
+    args.config,
     report.device(),
+    runs=args.runs,
+    snapshots=args.snapshots,
     snapshot_mb=bytes_of(shots[0]) / 1e6,
     step_folders_measured=args.step_folders,
     places=found,
     targets=targets,
-  )
-
-
-class Timed(SaveQueue):
-  """A queue of saves that counts the seconds it takes of both threads."""
-
-  waited = busy = 0.0
-
-  def submit(self, *args, **kwargs):
-    Timed.waited += seconds(lambda: super(Timed, self).submit(*args, **kwargs))
-
-  def wait(self):
-    Timed.waited += seconds(super().wait)
-
-  def _unless_failed(self, *args):
-    Timed.busy += seconds(lambda: super(Timed, self)._unless_failed(*args))
-
-
-def share(args) -> dict:
-  """The share of a training's wall time that its trajectory takes."""
-  overrides = [f'train.snapshots=log:{args.snapshots}', *args.override]
-  config = launch.load_config('markov_mixture:quick', overrides)
-  (setup,) = build.groups(config).values()
-  joining = 0.0
-
-  def joined(*parts):
-    nonlocal joining
-    out = None
-
-    def join():
-      nonlocal out
-      out = original(*parts)
-
-    joining += seconds(join)
-    return out
-
-  original = collect.joined
-  with (
-    tempfile.TemporaryDirectory(dir=args.disk) as folder,
-    mock.patch.object(writer, 'SaveQueue', Timed),
-    mock.patch.object(collect, 'joined', joined),
-  ):
-    path = Path(folder) / 'trajectory'
-    wall = seconds(lambda: stage.train(setup, path, quiet=True))
-    size = on_disk(path)
-  taken = Timed.waited + Timed.busy + joining
-  return report.record(
-    'trajectory',
-    f'share of markov_mixture:quick, {" ".join(overrides)}',
-    report.device(),
-    wall_s=wall,
-    waited_s=Timed.waited,
-    joining_s=joining,
-    writing_thread_s=Timed.busy,
-    megabytes=size / 1e6,
-    targets=[
-      report.target('share of wall time', taken / wall, at_most=0.05),
-    ],
   )
 
 
@@ -397,8 +335,6 @@ def main() -> dict:
     [
       '',
       '--config=big --snapshots=40 --step-folders=8',
-      '--share --snapshots=200',
-      '--share --override=model.d_model=128 --override=train.steps=200',
     ],
   )
   p.add_argument('--config', default='small', choices=WIDTHS)
@@ -410,12 +346,10 @@ def main() -> dict:
   )  # fmt: skip
   p.add_argument('--tmpfs', default='/dev/shm', help="'' leaves it out")
   p.add_argument('--disk', default='.', help="'' leaves it out")
-  p.add_argument('--share', action='store_true', help='of a training')
-  p.add_argument('--override', action='append', default=[])
   args = p.parse_args()
   args.disk = args.disk and str(Path(args.disk).resolve())
   layout.configure()
-  return share(args) if args.share else compare(args)
+  return compare(args)
 
 
 if __name__ == '__main__':

@@ -56,7 +56,8 @@ def _base(seeds: int, smaller: int = 1) -> dict:
       'evals': f'every:{20 * smaller}',
       'call_steps': 2000,
     },
-    'sweep': {'seeds': seeds},
+    # Seeds below 64 were seen before two of the gates were settled.
+    'sweep': {'seeds': seeds, 'first_seed': 64},
   }
 
 
