@@ -26,6 +26,8 @@ ALL: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
   'start': ((), _SIZES),
   'sweep': ((), ('tiny',)),
   'generators': ((), _SIZES),
+  'grammars': ((), ('dyck', 'english', 'expr')),
+  'generation': ((), ('tiny', 'small')),
   'regression': (('--ratio',), _SIZES),
   'trajectory': ((), ('small', 'big')),
   'capture': ((), ('quick',)),

@@ -11,7 +11,6 @@ peers', all of them alive throughout; ratios are taken within a round.
   --measure   race          the rates, one number of runs
               runs          rates at other numbers of runs (--runs)
               shares        where a step's time goes (benchmarks.shares)
-              start         seconds to the first step (benchmarks.start)
 
 The floor is nominal arithmetic at the speed of a 2048^3 matrix product
 measured beside it; on an accelerator also memory traffic at the speed of a

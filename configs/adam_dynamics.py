@@ -16,7 +16,7 @@ Decays are named as in optax: b1 is the source's gamma, b2 its beta.
 
 from ml_collections import ConfigDict
 
-from jaxsynth.errors import unknown
+from jaxsynth.config import of_preset
 
 GAMMAS = (
   0.0, 0.5, 0.7, 0.8, 0.84, 0.86, 0.88, 0.9, 0.91, 0.92, 0.93, 0.94, 0.95,
@@ -142,6 +142,4 @@ PRESETS = {
 
 def get_config(preset: str = 'quick') -> ConfigDict:
   """The config of a preset: 'smoke', 'quick', 'standard' or 'paper'."""
-  if preset not in PRESETS:
-    raise unknown('preset', preset, PRESETS)
-  return ConfigDict({**PRESETS[preset](), 'preset': preset})
+  return of_preset(PRESETS, preset)

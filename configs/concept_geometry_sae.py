@@ -18,7 +18,7 @@ the numbers of active latents, one training each.
 
 from ml_collections import ConfigDict
 
-from jaxsynth.errors import unknown
+from jaxsynth.config import of_preset
 
 # A cosine over D steps is at 1 % of its peak after T where cos(pi T / D) is
 # -0.98: the published schedule ends there, at 1e-4 from 1e-2.
@@ -174,6 +174,4 @@ PRESETS = {
 
 def get_config(preset: str = 'quick') -> ConfigDict:
   """The config of a preset: 'smoke', 'quick', 'standard' or 'paper'."""
-  if preset not in PRESETS:
-    raise unknown('preset', preset, PRESETS)
-  return ConfigDict({**PRESETS[preset](), 'preset': preset})
+  return of_preset(PRESETS, preset)

@@ -19,7 +19,7 @@ config itself. A variant that names a model replaces the whole section.
 
 from ml_collections import ConfigDict
 
-from jaxsynth.errors import unknown
+from jaxsynth.config import of_preset
 
 WARMUP = 100
 
@@ -161,6 +161,4 @@ PRESETS = {
 
 def get_config(preset: str = 'quick') -> ConfigDict:
   """The config of a preset: 'smoke', 'quick', 'standard' or 'paper'."""
-  if preset not in PRESETS:
-    raise unknown('preset', preset, PRESETS)
-  return ConfigDict({**PRESETS[preset](), 'preset': preset})
+  return of_preset(PRESETS, preset)

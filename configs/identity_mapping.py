@@ -21,7 +21,7 @@ steps by a factor and lengthens trainings by it.
 
 from ml_collections import ConfigDict
 
-from jaxsynth.errors import unknown
+from jaxsynth.config import of_preset
 
 # Initial values of a matrix product of about 0.01: the publication says small.
 SMALL = 0.07
@@ -227,6 +227,4 @@ PRESETS = {
 
 def get_config(preset: str = 'quick') -> ConfigDict:
   """The config of a preset: 'smoke', 'quick', 'standard' or 'paper'."""
-  if preset not in PRESETS:
-    raise unknown('preset', preset, PRESETS)
-  return ConfigDict({**PRESETS[preset](), 'preset': preset})
+  return of_preset(PRESETS, preset)

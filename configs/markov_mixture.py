@@ -16,7 +16,7 @@ The small presets keep the published process and shrink it: k = 5 states and
 
 from ml_collections import ConfigDict
 
-from jaxsynth.errors import unknown
+from jaxsynth.config import of_preset
 
 
 def _small() -> dict:
@@ -129,6 +129,4 @@ PRESETS = {
 
 def get_config(preset: str = 'quick') -> ConfigDict:
   """The config of a preset: 'smoke', 'quick', 'standard' or 'paper'."""
-  if preset not in PRESETS:
-    raise unknown('preset', preset, PRESETS)
-  return ConfigDict({**PRESETS[preset](), 'preset': preset})
+  return of_preset(PRESETS, preset)

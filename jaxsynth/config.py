@@ -9,7 +9,7 @@ import ast
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, get_args, get_type_hints
 
 import numpy as np
@@ -131,3 +131,20 @@ def make(cls: type, section: Mapping[str, Any], where: str) -> Any:
   return cls(
     **{k: coerce(v, hints.get(k), f'{where}.{k}') for k, v in section.items()}
   )
+
+
+def of_preset(
+  presets: Mapping[str, Callable[[], dict]], preset: str
+) -> ConfigDict:
+  """The config of one preset, which says of itself which it is.
+
+  Args:
+    presets: name -> what makes it.
+    preset: one of the names.
+
+  Raises:
+    UserError: there is no such preset.
+  """
+  if preset not in presets:
+    raise unknown('preset', preset, presets)
+  return ConfigDict({**presets[preset](), 'preset': preset})
