@@ -111,7 +111,7 @@ def write_ours(folder: Path, shots: list[dict], count: int) -> None:
         continue
       arrays = {
         f'snapshots.{n}': collect.joined(
-          [[a[:, : len(c)]] for (c,) in parts], runs
+          [[a[:, : len(c)]] for (c,) in parts], runs, out.memory.empty
         )
         for n, a in pieces.items()
       }

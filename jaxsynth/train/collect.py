@@ -5,6 +5,8 @@ pieces of each call are views of what came from the devices, and `joined` puts
 the pieces of all calls of a segment in their places.
 """
 
+from collections.abc import Callable
+
 import jax
 import numpy as np
 
@@ -43,19 +45,24 @@ def pieces(
   return {n: [a for leaves in flat for a in of(leaves[n])] for n in flat[0]}
 
 
-def joined(calls: list[list[np.ndarray]], runs: int) -> np.ndarray:
+def joined(
+  calls: list[list[np.ndarray]],
+  runs: int,
+  empty: Callable[[tuple[int, ...], np.dtype], np.ndarray] = np.empty,
+) -> np.ndarray:
   """The pieces of one leaf from several calls as one array, copied once.
 
   Args:
     calls: for each call its `pieces`, [runs, K, ...].
     runs: R; what lies beyond are dummies.
+    empty: makes the array.
 
   Returns:
     [R, sum of K, ...].
   """
   one = calls[0][0]
   count = sum(parts[0].shape[1] for parts in calls)
-  out = np.empty((runs, count, *one.shape[2:]), one.dtype)
+  out = empty((runs, count, *one.shape[2:]), one.dtype)
   column = 0
   for parts in calls:
     row, end = 0, column + parts[0].shape[1]

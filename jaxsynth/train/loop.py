@@ -22,6 +22,7 @@ from jaxsynth.train.layout import Layout
 from jaxsynth.train.sweep import RunSpec
 from jaxsynth.trajectory import store
 from jaxsynth.trajectory.plan import Call, Schedule
+from jaxsynth.trajectory.queue import Memory
 from jaxsynth.trajectory.writer import Writer
 from jaxsynth.types import PyTree
 
@@ -132,7 +133,9 @@ def advance(
     yield fetch(*pending)
 
 
-def arrays_of(parts: list[Advanced], runs: int) -> dict[str, np.ndarray]:
+def arrays_of(
+  parts: list[Advanced], runs: int, memory: Memory
+) -> dict[str, np.ndarray]:
   """The outputs of several calls as the named arrays of one segment."""
 
   def metrics(kind: str) -> dict[str, np.ndarray]:
@@ -142,7 +145,8 @@ def arrays_of(parts: list[Advanced], runs: int) -> dict[str, np.ndarray]:
 
   names = parts[0].snapshots if any(p.call.snapshots for p in parts) else ()
   kept = {
-    n: collect.joined([p.snapshots[n] for p in parts], runs) for n in names
+    n: collect.joined([p.snapshots[n] for p in parts], runs, memory.empty)
+    for n in names
   }
   return {**kept, **metrics('scalars'), **metrics('evals')}
 
@@ -244,7 +248,7 @@ def train(
       step,
       [s for p in parts for s in p.call.snapshots],
       [s for p in parts for s in p.call.evals],
-      arrays_of(parts, held),
+      arrays_of(parts, held, writer.memory),
     )
     parts, size = [], 0
     target, limit = writer.committed_stop(step), writer.next_start(step)

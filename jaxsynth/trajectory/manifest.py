@@ -15,13 +15,13 @@ import base64
 import hashlib
 import json
 import os
-import zlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from zlib_ng import zlib_ng
 
 from jaxsynth.errors import UserError
 
@@ -54,7 +54,7 @@ def file_digest(path: Path, like: str = '') -> str:
       if strong:
         strong.update(block[:count])
       else:
-        crc = zlib.crc32(block[:count], crc)
+        crc = zlib_ng.crc32(block[:count], crc)
   return strong.hexdigest() if strong else f'{crc:08x}'
 
 
@@ -139,7 +139,7 @@ def rows_crc(array: np.ndarray) -> np.ndarray:
     return np.zeros((runs, rows), '<u4')
   array = np.ascontiguousarray(array).reshape(runs * rows, -1)
   if array.shape[1] * array.itemsize > _SHORT:
-    crc = [zlib.crc32(row) for row in array.view(np.uint8)]
+    crc = [zlib_ng.crc32(row) for row in array.view(np.uint8)]
     return np.asarray(crc, '<u4').reshape(runs, rows)
   crc = np.full(runs * rows, 0xFFFFFFFF, np.uint32)
   for column in array.view(np.uint8).reshape(runs * rows, -1).T:
@@ -180,7 +180,7 @@ def account(
   folder: Path, arrays: Mapping[str, np.ndarray]
 ) -> dict[str, dict[str, Any]]:
   """What a manifest says of files in a folder and of the arrays in them."""
-  with ThreadPoolExecutor(1) as pool:  # zlib leaves the lock to others
+  with ThreadPoolExecutor(1) as pool:  # its CRC leaves the lock to others
     known = getattr(arrays, 'files', None)
     files = pool.submit(lambda: known or stated_files(folder))
     crc32 = checksums(arrays)

@@ -157,6 +157,7 @@ class PartWriter:
     self.folder, self._parts = Path(folder).absolute(), parts
     self._rows = slice(rows.start, rows.stop)
     self._queue = SaveQueue()
+    self.memory = self._queue.memory
 
   def wait(self) -> None:
     self._queue.wait()

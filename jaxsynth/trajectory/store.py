@@ -1,10 +1,11 @@
 """Arrays on disk: the only file that imports Orbax and TensorStore.
 
 A *save* is one Orbax folder of flat named arrays whose first axis is the run,
-one uncompressed chunk per run, so one run's one array is one read. Beside it
-stands a manifest (`jaxsynth.trajectory.manifest`): Orbax itself loads a
-flipped bit without a word, so a save counts as committed only when its
-manifest does. See docs/trajectory.md for the format.
+each one chunk of bytes as they are in memory, so one run's one array is one
+range of bytes and one read. Beside it stands a manifest
+(`jaxsynth.trajectory.manifest`): Orbax itself loads a flipped bit without a
+word, so a save counts as committed only when its manifest does. See
+docs/trajectory.md for the format.
 """
 
 import json
@@ -36,25 +37,20 @@ PART = 'part-'
 _STRETCHES = 8
 
 
-def _is_rows(codecs: list[dict], chunk: list[int]) -> bool:
-  """Whether a chunk begins with the bytes of its rows, as they are."""
-  outer, *others = codecs
-  made = outer.get('configuration', {})
-  if not others and outer['name'] == 'bytes':  # in a part
-    return _as_they_are(outer)
-  if others or outer['name'] != 'sharding_indexed':
+def _as_they_are(codecs: list[dict], chunk: list[int]) -> bool:
+  """Whether a chunk begins with the bytes of its array in memory."""
+  (codec, *others), made = codecs, codecs[0].get('configuration', {})
+  if others:
     return False
-  (inner,) = made['codecs'] if len(made['codecs']) == 1 else ({'name': ''},)
-  return (
-    made['chunk_shape'] == chunk
+  if codec['name'] == 'bytes':
+    return made.get('endian', 'little') == 'little'
+  return (  # Orbax writes each chunk as a shard of one
+    codec['name'] == 'sharding_indexed'
+    and made['chunk_shape'] == chunk
     and made.get('index_location', 'end') == 'end'
-    and _as_they_are(inner)
+    and made['codecs'][0]['name'] == 'bytes'
+    and _as_they_are(made['codecs'], chunk)
   )
-
-
-def _as_they_are(codec: dict) -> bool:
-  endian = codec.get('configuration', {}).get('endian', 'little')
-  return codec['name'] == 'bytes' and endian == 'little'
 
 
 def _name(path: tuple) -> str:
@@ -107,7 +103,6 @@ def save(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
   """
   context = ocp.Context()
   context.array.saving.use_compression = False
-  context.array.saving.storage_options.shard_axes = (0,)
   context.memory.deepcopy_host_arrays = False
   with context:
     ocp.save_async(str(folder), dict(arrays)).result()
@@ -207,8 +202,8 @@ def open_array(folder: Path, name: str) -> ts.TensorStore:
 class Array:
   """One array [R, K, ...] of a save or part, opened when first read.
 
-  A chunk holds all K rows of a run, uncompressed, so the bytes of some rows
-  are a range of its bytes: few rows are read without the others.
+  Chunks hold whole runs, uncompressed, so the bytes of one run, or of some of
+  its rows, are a range of bytes: few are read without the others.
 
   Args:
     base: the folder of the save or of the part, see `bases`.
@@ -243,25 +238,32 @@ class Array:
     return self._keys.read(f'{self._name}/zarr.json')
 
   @cached_property
-  def _by_rows(self) -> bool:
-    """Whether a chunk is the rows of one run one after the other."""
+  def _runs_a_chunk(self) -> int:
+    """How many runs a chunk holds one after the other; 0: otherwise."""
     found = json.loads(self._metadata.result().value)
-    chunk = [1, *self.shape[1:]]
-    return (
+    chunk = found['chunk_grid']['configuration']['chunk_shape']
+    plain = (
       found['shape'] == list(self.shape)
-      and found['chunk_grid']['configuration']['chunk_shape'] == chunk
-      and _is_rows(found['codecs'], chunk)
+      and chunk[1:] == list(self.shape[1:])
+      and _as_they_are(found['codecs'], chunk)
       and not np.any(found['fill_value'])
     )
+    return chunk[0] if plain else 0
 
   def _stretches(self, where: Where) -> list[np.ndarray]:
-    """The rows asked for as stretches of neighbours, where they are few."""
+    """The rows asked for as stretches of neighbours, if little is asked for.
+
+    Little: at most half of the rows, or of the runs.
+    """
     if len(self.shape) < 2 or not math.prod(self.shape):
       return []
-    if not len(positions(where[0], self.shape[0])):
+    runs, rows = (
+      np.unique(positions(index, size))
+      for index, size in zip(where, self.shape[:2])
+    )
+    if not len(runs) or not len(rows):
       return []
-    rows = np.unique(positions(where[1], self.shape[1]))
-    few = 0 < 2 * len(rows) <= self.shape[1]
+    few = 2 * len(rows) <= self.shape[1] or 2 * len(runs) <= self.shape[0]
     apart = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
     return apart if few and len(apart) <= _STRETCHES else []
 
@@ -272,7 +274,7 @@ class Array:
   def start(self, where: Where) -> Callable[[], np.ndarray]:
     """Begins to read `where`, see `jaxsynth.trajectory.lazy`."""
     stretches = self._stretches(where)
-    if stretches and self._by_rows:
+    if stretches and self._runs_a_chunk:
       return self._start_rows(where, stretches)
     future = self._zarr.result().oindex[tuple(where)].read()
     return lambda: np.asarray(future.result())
@@ -286,9 +288,13 @@ class Array:
     chunk = '/0' * (len(self.shape) - 1)
 
     def read(run: int, rows: np.ndarray) -> ts.Future:
-      span = slice(int(rows[0]) * row_bytes, int(rows[-1] + 1) * row_bytes)
-      key = f'{self._name}/c/{run}{chunk}'
-      return self._keys.read(key, byte_range=span)
+      number, before = divmod(int(run), self._runs_a_chunk)
+      first = before * self.shape[1]
+      span = (first + int(rows[0]), first + int(rows[-1]) + 1)
+      return self._keys.read(
+        f'{self._name}/c/{number}{chunk}',
+        byte_range=slice(*(row_bytes * row for row in span)),
+      )
 
     futures = [[read(run, rows) for rows in stretches] for run in runs]
     rows = np.concatenate(stretches)

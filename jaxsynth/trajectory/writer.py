@@ -82,6 +82,7 @@ class Writer:
     self._segments = self._ends()
     self._states: dict[int, str] = {}
     self._queue = SaveQueue()
+    self.memory = self._queue.memory
 
   def _open(self, new: dict, allow: tuple[str, ...]) -> dict[str, Any]:
     """Writes the index, or compares it with the one on disk; tidies up."""

@@ -79,14 +79,14 @@ def test_lazy_rows_and_concatenation(saved):
 
 
 def test_one_run_is_one_contiguous_piece_of_a_file(saved):
-  """One uncompressed chunk per run: its bytes stand in a file as they are.
+  """One uncompressed chunk: the bytes of a run stand in a file as they are.
 
   Values below about a kilobyte are no chunks of their own: OCDBT keeps them in
   its index, which it compresses.
   """
   folder, arrays = saved
   chunk = store.open_array(folder, 'long').chunk_layout.read_chunk.shape
-  assert chunk == (1, 2000)
+  assert chunk == arrays['long'].shape
   files = [p.read_bytes() for p in folder.rglob('*') if p.is_file()]
   for run in arrays['long']:
     assert any(run.tobytes() in data for data in files)
