@@ -41,7 +41,9 @@ def lose_both(segment):
 
 def break_manifest(segment):
   path = manifest.path_of(segment)
-  path.write_text(path.read_text().replace('"stop": 12', '"stop": 11'))
+  before = path.read_text()
+  path.write_text(before.replace('"stop":12', '"stop":11'))
+  assert path.read_text() != before
 
 
 def truncate(segment):
