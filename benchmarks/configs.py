@@ -34,6 +34,8 @@ class Size:
     runs: trained together in the headline figure.
     call_steps: steps in one call: whole groups of those whose batches are
       drawn together, and seconds of work for all runs.
+    flat: whether our optimizer works on one vector of all parameters, the
+      option for models whose leaves are too small to be worth an operation.
   """
 
   width: int
@@ -45,6 +47,7 @@ class Size:
   clip: float
   runs: int
   call_steps: int
+  flat: bool = False
   layers: int = 2
   heads: int = 4
 
@@ -92,7 +95,7 @@ class Size:
 SIZES = {
   'tiny': Size(
     width=16, length=32, batch=16, vocab=10, tied=False, gelu='tanh',
-    clip=0.0, runs=8, call_steps=128,
+    clip=0.0, runs=8, call_steps=128, flat=True,
   ),
   'small': Size(
     width=64, length=128, batch=32, vocab=10, tied=False, gelu='tanh',
@@ -150,6 +153,7 @@ def get_config(preset: str = 'small') -> ConfigDict:
         'b2': B2,
         'eps': EPS,
         'clip': s.clip,
+        'flat': s.flat,
       },
       'train': {'batch_size': s.batch, 'call_steps': s.call_steps},
       'sweep': {
