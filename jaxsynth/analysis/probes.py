@@ -5,9 +5,10 @@ A probe W [D, P] minimises
 
   |X W - Y|^2 + ridge |W|^2,
 
-with ridge 0 by the pseudo-inverse (the solution of least norm), else by the
-normal equations. A constant is read by a column of ones (`with_ones`), which a
-ridge then holds down as well.
+by the singular values X = U S V': W = V diag(s / (s^2 + ridge)) U' Y, without
+those that are rounding; with ridge 0 this is the solution of least norm. A
+constant is read by a column of ones (`with_ones`), which a ridge holds down as
+well.
 
 Source: Alain and Bengio (2016), "Understanding intermediate layers using
 linear classifier probes", arXiv 1610.01644; Hoerl and Kennard (1970), "Ridge
@@ -32,7 +33,7 @@ def with_ones(x: Array) -> Array:
   return jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], -1)
 
 
-def fit(x: Array, y: Array, ridge: float = 0.0) -> Array:
+def fit(x: Array, y: Array, ridge: float | Array = 0.0) -> Array:
   """The probe of least squares, with or without a ridge.
 
   Args:
@@ -43,10 +44,11 @@ def fit(x: Array, y: Array, ridge: float = 0.0) -> Array:
   Returns:
     W [D, P].
   """
-  if not ridge:
-    return jnp.linalg.lstsq(x, y)[0]
-  gram = x.T @ x + ridge * jnp.eye(x.shape[1], dtype=x.dtype)
-  return jax.scipy.linalg.solve(gram, x.T @ y, assume_a='pos')
+  u, s, vt = jnp.linalg.svd(x, full_matrices=False)
+  least = jnp.finfo(x.dtype).eps * max(x.shape) * s[0]
+  kept = s > least
+  gain = jnp.where(kept, s, 0) / jnp.where(kept, s * s + ridge, 1)
+  return vt.T @ (gain[:, None] * (u.T @ y))
 
 
 def score(probe: Array, x: Array, y: Array) -> dict[str, Array]:

@@ -36,6 +36,9 @@ def test_dependent_columns_give_the_least_norm():
   np.testing.assert_allclose(probe[:6], probe[6:], atol=1e-4)
   expected = np.linalg.lstsq(X, Y, rcond=None)[0]
   np.testing.assert_allclose(2 * probe[:6], expected, atol=1e-4)
+  # Nor does a ridge that is nothing beside the rest break it.
+  small = np.asarray(probes.fit(twice, Y, 1e-9))
+  np.testing.assert_allclose(small, probe, atol=1e-4)
 
 
 def test_a_probe_of_what_is_linear_reads_it_and_noise_it_does_not():
