@@ -39,15 +39,16 @@ def training(found: xr.Dataset):
 
 
 def heads(found: xr.Dataset, before: int):
-  """Attention of hidden entries, over uniform, of every head."""
-  titles = [f'step {before}', f'step {int(found["step"][-1])}']
+  """Attention of hidden entries, over uniform, of the first seed's heads."""
+  seed, last = found['run'].values[0], int(found['step'][-1])
+  titles = [f'seed {seed}, step {step}' for step in (before, last)]
   fig, axes = style.grid(1, 2, width=4.2, height=3.4, titles=titles)
   data = named({n: found[n] for n in SETS}, 'keys')
-  data = data.median('run').stack(one=('layer', 'head'))
+  data = data.isel(run=0, drop=True).stack(one=('layer', 'head'))
   labels = [f'{l}.{h}' for l, h in data['one'].values]
   data = data.drop_vars(('one', 'layer', 'head')).assign_coords(one=labels)
   data = data.rename(one='head').transpose('step', 'head', 'keys')
-  for ax, at in zip(axes.flat, (before, found['step'][-1])):
+  for ax, at in zip(axes.flat, (before, last)):
     heat.heatmap(
       ax, data.sel(step=at), low=0, high=5, values=True, label='over uniform'
     )
@@ -177,8 +178,9 @@ def draw(
     'heads',
     heads(found['curves'], before),
     'Attention of hidden entries to themselves, their row, their column and '
-    'the rest, over that of uniform attention, by layer and head; median over '
-    'seeds, before the drop and at the end.',
+    'the rest, over that of uniform attention, by layer and head, before the '
+    'drop and at the end. One seed: heads of two networks have no order in '
+    'common.',
   )
   bench.figure(
     'interventions',
@@ -199,7 +201,8 @@ def draw(
     'convex',
     convex(found['beyond'].isel(step=-1, drop=True)),
     'Errors over all entries, and nuclear norms, of the network at the end and '
-    'of the completion of least nuclear norm; trained at 0.3.',
+    'of the completion of least nuclear norm; trained at 0.3. Median and range '
+    'over seeds.',
   )
   bench.figure(
     'stitches',
