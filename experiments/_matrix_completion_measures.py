@@ -89,7 +89,6 @@ def curves(task, shown: tuple[float, ...]):
     looks = [
       grid_attention.mass(
         out.acts[f'blocks.{i}.attn.pattern'],
-        task.num_rows,
         task.num_columns,
         hidden.astype(jnp.float32),
       )

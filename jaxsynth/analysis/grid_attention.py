@@ -25,18 +25,17 @@ from jaxsynth.types import Array, Key
 SETS = ('self', 'row', 'column', 'other')
 
 
-def key_sets(num_rows: int, num_columns: int) -> dict[str, Array]:
+def key_sets(positions: Array, num_columns: int) -> dict[str, Array]:
   """The four sets of keys of every query.
 
   Args:
-    num_rows: m of a grid [m, n].
-    num_columns: n.
+    positions: of queries and keys in the sequence, int [T].
+    num_columns: n of the grid.
 
   Returns:
     self, row, column, other: bool [T, T], query before key.
   """
-  place = jnp.arange(num_rows * num_columns)
-  row, column = place // num_columns, place % num_columns
+  row, column = positions // num_columns, positions % num_columns
   same_row = row[:, None] == row
   same_column = column[:, None] == column
   own = same_row & same_column
@@ -48,15 +47,12 @@ def key_sets(num_rows: int, num_columns: int) -> dict[str, Array]:
   }
 
 
-def mass(
-  pattern: Array, num_rows: int, num_columns: int, weights: Array
-) -> dict[str, Array]:
+def mass(pattern: Array, num_columns: int, weights: Array) -> dict[str, Array]:
   """Attention mass on each set of keys, and its ratio to uniform attention.
 
   Args:
     pattern: [B, H, T, T], query before key.
-    num_rows: m.
-    num_columns: n.
+    num_columns: n of the grid.
     weights: of the queries in the mean [B, T].
 
   Returns:
@@ -64,11 +60,11 @@ def mass(
     self_ratio, ...: the same over the share of uniform attention [H].
   """
   weights = weights / jnp.maximum(weights.sum(), 1e-12)
-  out = {}
-  for name, keys in key_sets(num_rows, num_columns).items():
+  positions, out = jnp.arange(pattern.shape[-1]), {}
+  for name, keys in key_sets(positions, num_columns).items():
     on = jnp.einsum('bhts,ts,bt->h', pattern, keys.astype(float), weights)
     out[name] = on
-    out[f'{name}_ratio'] = on / keys.mean()
+    out[f'{name}_ratio'] = on / jnp.maximum(keys.mean(), 1e-12)
   return out
 
 
@@ -83,6 +79,6 @@ def examples(key: Key) -> dict[str, tuple]:
   """
   logits = jax.random.normal(key, (2, 3, 6, 6))
   return {
-    'key_sets': (2, 3),
-    'mass': (jax.nn.softmax(logits), 2, 3, jnp.ones((2, 6))),
+    'key_sets': (jax.random.permutation(key, 6), 3),
+    'mass': (jax.nn.softmax(logits), 3, jnp.ones((2, 6))),
   }

@@ -177,6 +177,9 @@ def test_plateau_onset_and_fall():
   never = curve([1.0, 1.0, 0.95, 0.7])
   assert numbers.fall(never).item() == np.inf
   assert numbers.onset(curve([1.0, 1.0, 1.0])).item() == np.inf
+  # What comes after the fall does not move its start.
+  again = curve([1.0, 1.0, 0.4, 0.95, 0.3])
+  assert numbers.fall(again).item() == (20 - 10) / 20
   # A return to the plateau starts it anew.
   assert numbers.onset(curve([1.0, 0.8, 0.95, 0.7])).item() == 30
 

@@ -46,7 +46,7 @@ def test_one_component_anew_and_all_else_final(tiny, tmp_path):
     ({'trainable': ()}, r'train\.trainable lists patterns'),
     ({'trainable': 'embed*'}, r'train\.trainable lists patterns'),
     ({'fresh': 'embed*'}, r'train\.fresh lists patterns'),
-    ({'trainable': ('embed.x',)}, r"in train\.trainable.*mean 'embed"),
+    ({'trainable': ('embed.embeding',)}, r"in train\.trainable.*mean 'embed"),
     ({'fresh': MLPS}, 'needs a stage that starts from a parent'),
     ({'fresh': MLPS, 'loss': 'own'}, 'trains everything'),
   ],
