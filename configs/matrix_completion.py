@@ -141,7 +141,8 @@ def _paper() -> dict:
     'evals': 'every:500', 'call_steps': 100,
   }  # fmt: skip
   gpt = _gpt(100_000, 256)
-  # 405 tokens: values of -2 to 2 in steps of 0.01, hidden, a separator.
+  # Values of -2 to 2 in steps of 0.01, hidden, a separator: 403 tokens, of
+  # which the source has 405.
   gpt['task'] |= {'precision': 0.01, 'largest': 2.0}
   gpt['model'] |= {'num_layers': 2, 'max_len': 98, 'norm': 'pre'}
   gpt['optimizer'] = {'peak_lr': 1e-4}
