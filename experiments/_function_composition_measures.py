@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 
 from jaxsynth.generate import generate
+from jaxsynth.interventions import ablate
 from jaxsynth.models.base import Edit
 from jaxsynth.studies.study import Bench
 from jaxsynth.trajectory.trajectory import Trajectory
@@ -150,18 +151,13 @@ def _edit(model, part, means: dict, length: int) -> dict[str, Edit]:
   name = f'blocks.{layer}.{site}'
   if kind == 'none':
     return {}
-  if head is None:
-    kept, mean = jnp.zeros(model.d_model), means[name]
-  elif kind == 'uniform':
-    kept = (np.arange(model.num_heads) != head)[:, None, None]
-    rows = np.tril(np.ones((length, length)))
-    mean = rows / rows.sum(1, keepdims=True) * ~kept
-    return {name: Edit(keep=jnp.asarray(kept, jnp.float32), add=mean)}
-  else:
-    kept = (np.arange(model.num_heads) != head)[:, None]
-    mean = means[name] * ~kept
-  add = mean if kind == 'mean' else None
-  return {name: Edit(keep=jnp.asarray(kept, jnp.float32), add=add)}
+  marks = np.arange(model.num_heads) == head
+  mask = 1.0 if head is None else ablate.of_heads(name, marks.astype(float))
+  if kind == 'uniform':
+    return {name: ablate.uniform(mask, length, causal=True)}
+  if kind == 'mean':
+    return {name: ablate.replace(mask, means[name])}
+  return {name: ablate.zero(mask)}
 
 
 def ablated(task, model):

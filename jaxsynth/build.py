@@ -17,11 +17,12 @@ here, before anything compiles.
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from jaxsynth import leaves
 from jaxsynth.config import (
   coerce,
   config_hash,
@@ -37,10 +38,11 @@ from jaxsynth.optim.optimizers import Optimizer
 from jaxsynth.tasks import base as task_base
 from jaxsynth.train import layout as layouts
 from jaxsynth.train.objective import OWN, check_own, own_objective
-from jaxsynth.train.options import LayoutOptions, Training
+from jaxsynth.train.options import EVERYTHING, LayoutOptions, Training
 from jaxsynth.train.program import Program
 from jaxsynth.train.supervised import LOSSES, supervised
 from jaxsynth.train.sweep import Sweep
+from jaxsynth.types import PyTree
 
 SECTIONS = ('task', 'model', 'optimizer', 'train', 'sweep', 'layout', 'measure')
 
@@ -101,8 +103,19 @@ class Setup:
       batch_size=self.train.batch_size,
       microbatches=self.microbatches,
       task_hparams=self.task_hparams,
+      trainable=_choice(self.train.trainable, EVERYTHING, 'train.trainable'),
+      fresh=_choice(self.train.fresh, (), 'train.fresh'),
       watched=self.train.watch,
     )
+
+
+def _choice(
+  patterns: Sequence[str], usual: tuple[str, ...], what: str
+) -> Callable[[PyTree], PyTree] | None:
+  """params -> which of them the patterns name; None where as usual."""
+  if tuple(patterns) == usual:
+    return None
+  return lambda params: leaves.chosen(params, patterns, what)
 
 
 def task_hparams(cls: type) -> dict[str, float]:

@@ -22,8 +22,10 @@ ACTIVATIONS = {
 
 
 def dense_of(c: Any, kernels: _layers.Kernels):
-  """`_layers.dense` with the network's bias and dtype: (features, name)."""
-  return functools.partial(_layers.dense, kernels, bias=c.bias, dtype=c.dtype)
+  """`_layers.dense` as the network's are made: (features, name)."""
+  return functools.partial(
+    _layers.dense, kernels, bias=c.bias, dtype=c.dtype, std=c.init_std
+  )
 
 
 class Block(nn.Module):
@@ -85,7 +87,9 @@ class Attention(nn.Module):
     rotary = c.positions == 'rotary'
 
     layers = {'q': c.bias, 'k': c.bias and rotary, 'v': c.bias}
-    parts = _layers.joint(self.kernels, x_BTD, c.d_model, layers, c.dtype)
+    parts = _layers.joint(
+      self.kernels, x_BTD, c.d_model, layers, c.dtype, c.init_std
+    )
     split = (*x_BTD.shape[:2], c.num_heads, c.head_dim)
     q_BHTC, k_BHTC, v_BHTC = (
       site(f'attn.{name}', part_BTD.reshape(split)).swapaxes(1, 2)
@@ -117,4 +121,4 @@ class Attention(nn.Module):
 
 
 def _residual_std(c):
-  return 0.02 / (2 * c.num_layers) ** 0.5
+  return c.init_std / (2 * c.num_layers) ** 0.5

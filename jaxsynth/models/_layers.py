@@ -112,18 +112,24 @@ class _Affine(nn.Module):
 
   features: int
   bias: bool
+  std: float
 
   @nn.compact
   def __call__(self, width):
     shape = (width, self.features)
-    kernel = self.param('kernel', nn.initializers.normal(0.02), shape)
+    kernel = self.param('kernel', nn.initializers.normal(self.std), shape)
     if not self.bias:
       return kernel, None
     return kernel, self.param('bias', nn.initializers.zeros, shape[1:])
 
 
 def joint(
-  kernels: Kernels, x: Array, features: int, layers: dict[str, bool], dtype: str
+  kernels: Kernels,
+  x: Array,
+  features: int,
+  layers: dict[str, bool],
+  dtype: str,
+  std: float = 0.02,
 ) -> list[Array]:
   """Layers [D, features] that read the same x [..., D], as one product.
 
@@ -133,12 +139,13 @@ def joint(
     features: outputs of each.
     layers: name -> whether it has a bias.
     dtype: of the products.
+    std: of the kernels at first.
 
   Returns:
     What each gives, [..., features].
   """
   affine = [
-    _Affine(features, bias, name=name)(x.shape[-1])
+    _Affine(features, bias, std, name=name)(x.shape[-1])
     for name, bias in layers.items()
   ]
   kernel = jnp.concatenate([kernel for kernel, _ in affine], axis=1)
@@ -154,9 +161,9 @@ def layer_norm(bias: bool, name: str) -> nn.LayerNorm:
   return nn.LayerNorm(epsilon=1e-5, use_bias=bias, name=name)
 
 
-def table(rows: int, features: int, name: str) -> Array:
-  """The table [rows, features] of a lookup, normal(0.02)."""
-  init = nn.initializers.normal(0.02)
+def table(rows: int, features: int, name: str, std: float = 0.02) -> Array:
+  """The table [rows, features] of a lookup, normal(std)."""
+  init = nn.initializers.normal(std)
   return nn.Embed(rows, features, embedding_init=init, name=name).embedding
 
 

@@ -10,8 +10,9 @@ or post-norm blocks (Vaswani et al. 2017), with no final norm:
 
 with x_0 = embedding + position, MLP(h) = act(h W_in) W_out, LayerNorm with
 eps 1e-5, and heads mixed by the output matrix: Attn = concat_h(z_h) W_out.
-Initialisation is GPT-2's: normal(0.02), the two projections into the residual
-stream divided by sqrt(2 L).
+Initialisation is GPT-2's: normal(init_std), the two projections into the
+residual stream divided by sqrt(2 L). Its 0.02 is about half of 1 / sqrt(D) at
+its width of 768.
 
 Keys have no bias unless positions are rotary: q_i . b is the same for every
 j, the softmax cancels it, its gradient is exactly zero, and Adam, which
@@ -87,6 +88,7 @@ class Transformer:
     tied: whether the output matrix is the transposed embedding.
     bias: whether products and norms have biases.
     causal: whether position t reads only positions up to t.
+    init_std: deviation of matrices and tables at first.
     activation: 'gelu' (exact), 'gelu_tanh' or 'relu'.
     dtype: 'float32', or 'bfloat16' for products; parameters, the residual
       stream, norms, softmax and logits stay float32.
@@ -102,6 +104,7 @@ class Transformer:
   tied: bool = False
   bias: bool = True
   causal: bool = True
+  init_std: float = 0.02
   activation: str = 'gelu'
   dtype: str = 'float32'
 
@@ -114,6 +117,8 @@ class Transformer:
         raise UserError(f'{name} must be at least 1: {getattr(self, name)}')
     if self.num_layers < 0 or self.mlp_ratio < 0:
       raise UserError('num_layers and mlp_ratio must not be negative')
+    if not self.init_std > 0:
+      raise UserError(f'init_std must be positive: {self.init_std}')
     if self.d_model % self.num_heads:
       raise UserError(
         f'num_heads {self.num_heads} must divide d_model {self.d_model}'
@@ -258,12 +263,14 @@ class _Network(nn.Module):
     if self.vocab_size is None:
       x_BTD = dense(c.d_model, 'embed')(inputs)
     else:
-      table_VD = _layers.table(self.vocab_size, c.d_model, 'embed')
+      table_VD = _layers.table(self.vocab_size, c.d_model, 'embed', c.init_std)
       x_BTD = _layers.embed(self.kernels, table_VD, inputs)
     x_BTD = site('embed', x_BTD.astype(jnp.float32))
     if c.positions == 'learned':
       rows_TD = jax.lax.dynamic_slice_in_dim(
-        _layers.table(c.max_len, c.d_model, 'pos_embed'), start, inputs.shape[1]
+        _layers.table(c.max_len, c.d_model, 'pos_embed', c.init_std),
+        start,
+        inputs.shape[1],
       )
       x_BTD += site('pos_embed', jnp.broadcast_to(rows_TD, x_BTD.shape))
     after = {}

@@ -1,11 +1,11 @@
 """What of a program's snapshots is kept, and whether it can be stored."""
 
-import fnmatch
 import math
 
 import jax
 import jax.numpy as jnp
 
+from jaxsynth import leaves as leaf_names
 from jaxsynth.errors import UserError, unknown
 from jaxsynth.train.compiling import Traced
 from jaxsynth.train.program import Program
@@ -20,14 +20,7 @@ def check_options(dtype: str, leaves: tuple[str, ...]) -> None:
   """Refuses an unknown dtype and patterns that are none."""
   if dtype not in DTYPES:
     raise unknown('snapshot_dtype', dtype, DTYPES)
-  if not (
-    isinstance(leaves, (list, tuple))
-    and leaves
-    and all(isinstance(p, str) and p for p in leaves)
-  ):
-    raise UserError(
-      f'train.snapshot_leaves lists patterns of leaf names, got {leaves!r}'
-    )
+  leaf_names.check_patterns(leaves, 'train.snapshot_leaves')
 
 
 def select(program: Program, dtype: str, leaves: tuple[str, ...]) -> Program:
@@ -53,16 +46,11 @@ def select(program: Program, dtype: str, leaves: tuple[str, ...]) -> Program:
     return x.astype(jnp.bfloat16) if some else x
 
   def keep(state: PyTree) -> PyTree:
-    named = store.flatten(program.keep(state))
-    for pattern in leaves:
-      if not fnmatch.filter(named, pattern):
-        raise unknown('pattern in train.snapshot_leaves', pattern, named)
+    tree = program.keep(state)
+    kept = leaf_names.chosen(tree, leaves, 'train.snapshot_leaves')
+    kept = store.flatten(kept)
     return store.unflatten(
-      {
-        name: rounded(leaf)
-        for name, leaf in named.items()
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in leaves)
-      }
+      {n: rounded(x) for n, x in store.flatten(tree).items() if kept[n]}
     )
 
   return program._replace(keep=keep)

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from jaxsynth import leaves
 from jaxsynth.errors import UserError, unknown
 from jaxsynth.train import keeping
 from jaxsynth.train import layout as layouts
@@ -10,6 +11,9 @@ from jaxsynth.train.objective import OWN
 from jaxsynth.train.supervised import LOSSES
 from jaxsynth.train.watch import WATCHES
 from jaxsynth.trajectory import plan
+
+# The patterns of every parameter.
+EVERYTHING = ('*',)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +32,10 @@ class Training:
       their floats: half the bytes. Full states are never rounded.
     snapshot_leaves: patterns of the leaves a snapshot keeps, e.g.
       ('blocks_0.attn.*', 'unembed.kernel').
+    trainable: patterns of the parameters that are trained, e.g.
+      ('blocks_*.attn.*',); the others stay as they start.
+    fresh: patterns of the parameters that start anew where all others start
+      from the parent's.
     watch: what to record of every update besides loss and gradient norm:
       'update_max', 'norms' (see train.watch).
     call_steps: most steps in one jitted call: about two seconds' worth.
@@ -42,6 +50,8 @@ class Training:
   branches: Any = ()
   snapshot_dtype: str = 'float32'
   snapshot_leaves: Any = ('*',)
+  trainable: Any = EVERYTHING
+  fresh: Any = ()
   watch: Any = ()
   call_steps: int = 100
   checkpoint_calls: int = 20
@@ -54,6 +64,14 @@ class Training:
         )
     if self.loss not in (*LOSSES, OWN):
       raise unknown('loss', self.loss, (*LOSSES, OWN))
+    leaves.check_patterns(self.trainable, 'train.trainable')
+    leaves.check_patterns(self.fresh, 'train.fresh', 0)
+    part = tuple(self.trainable) != EVERYTHING or self.fresh
+    if self.loss == OWN and part:
+      raise UserError(
+        f"train.loss='{OWN}' trains everything: leave out train.trainable and "
+        'train.fresh'
+      )
     if isinstance(self.watch, str):
       raise UserError(f'train.watch must list names, got {self.watch!r}')
     for name in self.watch:

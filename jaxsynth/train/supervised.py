@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxsynth import rng
+from jaxsynth.errors import UserError
 from jaxsynth.models.base import Model
 from jaxsynth.optim.optimizers import Optimizer
 from jaxsynth.tasks.base import Task
@@ -105,6 +106,7 @@ def supervised(
   microbatches: int = 1,
   task_hparams: dict[str, float] | None = None,
   trainable: Callable[[PyTree], PyTree] | None = None,
+  fresh: Callable[[PyTree], PyTree] | None = None,
   watched: Sequence[str] = (),
 ) -> Program:
   """The program of ordinary training on a task.
@@ -123,6 +125,8 @@ def supervised(
     trainable: params -> pytree of bools of the same structure; the others
       stay as they were initialised, and out of the gradient's norm. None
       trains everything.
+    fresh: the same for what starts anew in a stage with a parent, while all
+      else starts from the parent's; None starts nothing anew.
     watched: what else to record of every update, of `watch.WATCHES`.
 
   Returns:
@@ -145,10 +149,16 @@ def supervised(
     return {'task_params': task_params, 'evals': evals}
 
   def init(run: Run) -> State:
+    drawn = lambda: model.init(rng.stream(run.seeds, 'init'), task.spec)
     if run.parent is None:
-      params = model.init(rng.stream(run.seeds, 'init'), task.spec)
+      if fresh is not None:
+        raise UserError('train.fresh needs a stage that starts from a parent')
+      params = drawn()
     else:
       params = run.parent['params']
+      if fresh is not None:
+        pick = lambda new, old, anew: new if anew else old
+        params = jax.tree.map(pick, drawn(), params, fresh(params))
     return {'params': params, 'opt': transform(run).init(params)}
 
   def gradient(params, batch, key, t):

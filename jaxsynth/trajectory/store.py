@@ -20,6 +20,7 @@ import tensorstore as ts
 from absl import logging
 from orbax.checkpoint import v1 as ocp
 
+from jaxsynth.leaves import name as leaf_name
 from jaxsynth.trajectory.lazy import Lazy, Part, Where, positions
 from jaxsynth.types import PyTree
 
@@ -53,23 +54,10 @@ def _as_they_are(codecs: list[dict], chunk: list[int]) -> bool:
   )
 
 
-def _name(path: tuple) -> str:
-  parts = []
-  for entry in path:
-    for attribute in ('key', 'name', 'idx'):
-      if hasattr(entry, attribute):
-        parts.append(str(getattr(entry, attribute)))
-        break
-  for part in parts:
-    if '.' in part or '/' in part or not part:
-      raise ValueError(f'a leaf name may not hold "." or "/": {part!r}')
-  return '.'.join(parts)
-
-
 def flatten(tree: PyTree) -> dict[str, np.ndarray]:
   """A pytree as {'blocks_0.attn.q.kernel': leaf}, in tree order."""
   leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-  return {_name(path): leaf for path, leaf in leaves}
+  return {leaf_name(path): leaf for path, leaf in leaves}
 
 
 def unflatten(leaves: Mapping[str, np.ndarray]) -> PyTree:

@@ -300,14 +300,17 @@ def test_parameter_count(bias, tied, positions, norm, mlp_ratio):
   assert count == expected
 
 
-def test_initial_scales_are_those_of_gpt2():
-  model = Transformer(num_layers=2, d_model=64, num_heads=2)
+@pytest.mark.parametrize('scale', [{}, {'init_std': 0.1}])
+def test_initial_scales_are_those_of_gpt2(scale):
+  model = Transformer(num_layers=2, d_model=64, num_heads=2, **scale)
   params = model.init(jax.random.key(0), token_spec())
-  block = params['blocks_1']
+  block, std = params['blocks_1'], scale.get('init_std', 0.02)
   stds = {
-    0.02: [block['attn']['q'], block['mlp']['in']],
-    0.02 / 2: [block['attn']['out'], block['mlp']['out']],  # sqrt(2 L) = 2
+    std: [block['attn']['q'], block['mlp']['in']],
+    std / 2: [block['attn']['out'], block['mlp']['out']],  # sqrt(2 L) = 2
   }
+  for name in ('embed', 'pos_embed'):
+    np.testing.assert_allclose(params[name]['embedding'].std(), std, rtol=0.1)
   for std, layers in stds.items():
     for layer in layers:
       np.testing.assert_allclose(layer['kernel'].std(), std, rtol=0.05)
@@ -340,6 +343,7 @@ def test_bfloat16_rounds_products_but_keeps_the_stream():
     ({'num_heads': 3}, 'num_heads 3 must divide d_model 64'),
     ({'num_heads': 0}, 'num_heads must be at least 1'),
     ({'num_layers': -1}, 'must not be negative'),
+    ({'init_std': 0.0}, 'init_std must be positive'),
     (
       {'positions': 'rotary', 'd_model': 6, 'num_heads': 2},
       'even head width, got 3',
