@@ -48,6 +48,7 @@ from jaxsynth.plots.scrub import scrub
 # %% tags=["parameters"]
 WORKDIR = 'runs/chains'
 CHAINS = (2, 8, 128)  # N, the number of chains in the training mixture
+LAYERS = 2
 STEPS = 800
 SEEDS = 2
 
@@ -73,7 +74,7 @@ config = {
   },
   'model': {
     'name': 'transformer',
-    'num_layers': 2,
+    'num_layers': LAYERS,
     'd_model': 32,
     'num_heads': 2,
     'max_len': 32,
@@ -83,7 +84,7 @@ config = {
     'steps': STEPS,
     'batch_size': 32,
     'snapshots': 'log:30',
-    'evals': 'log:30',
+    'evals': 'log:20',
     'call_steps': 50,
     'checkpoint_calls': 4,
   },
@@ -144,11 +145,11 @@ fig
 # ## Read one array
 #
 # Any array of any run is there at every kept step, and reading one does not
-# read the others. For example, how far the query matrix of the second layer has
+# read the others. For example, how far the query matrix of the first layer has
 # moved from its initialisation:
 
 # %%
-query = traj.leaf('blocks_1.attn.q.kernel')
+query = traj.leaf('blocks_0.attn.q.kernel')
 print(query.shape, '= runs, snapshots, D, D')
 moved = np.linalg.norm(query[0] - query[0, :1], axis=(1, 2))
 dict(zip(traj.steps[::6].tolist(), moved[::6].round(2).tolist()))

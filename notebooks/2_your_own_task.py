@@ -51,8 +51,9 @@ from jaxsynth.plots import curves, style
 # %% tags=["parameters"]
 WORKDIR = 'runs/dice'
 THROWS = 32  # length of a sequence
+LAYERS = 2
 STEPS = 500
-SEEDS = 4
+SEEDS = 3
 
 # %% [markdown]
 # ## The task
@@ -107,7 +108,7 @@ class LoadedDice:
     return Batch(inputs, targets, jnp.ones(targets.shape), {'dice': dice})
 
   def evals(self, task_params, key):
-    return {'held_out': self.sample(task_params, key, 0, 512)}
+    return {'held_out': self.sample(task_params, key, 0, 256)}
 
   def reference(self, task_params, batch):
     seen = jax.nn.one_hot(batch.inputs, self.faces)  # [B, T, k]
@@ -136,13 +137,13 @@ config = {
   'task': {'name': 'loaded_dice.py', 'throws': THROWS},
   'model': {
     'name': 'transformer',
-    'num_layers': 2,
+    'num_layers': LAYERS,
     'd_model': 32,
     'num_heads': 2,
     'max_len': THROWS,
   },
   'optimizer': {'peak_lr': 3e-3},
-  'train': {'steps': STEPS, 'batch_size': 32, 'snapshots': 'log:20'},
+  'train': {'steps': STEPS, 'snapshots': 'log:20', 'evals': 'log:20'},
   'sweep': {'seeds': SEEDS},
 }
 launch.train(config, WORKDIR)
@@ -188,7 +189,7 @@ losses
 # %% [markdown]
 # **Over training**, averaged over positions. The band is the range over seeds,
 # the line their median. Nothing can get below the Bayes optimum; on average
-# over *all* dice, that is, and up to the luck of 512 sequences.
+# over *all* dice, that is, and up to the luck of 256 sequences.
 
 # %%
 fig, ax = style.figure(width=6.5, height=3.4)
@@ -253,7 +254,7 @@ throws = jnp.asarray([[0, 0, 3, 0, 5, 0, 0, 3]])
 batch = task.sample(task.init(key), key, 0, 1)._replace(inputs=throws)
 exact = task.reference(task.init(key), batch)['bayes'][0, -1]
 
-dice = jax.random.dirichlet(key, jnp.full(task.faces, 0.5), (200_000,))
+dice = jax.random.dirichlet(key, jnp.full(task.faces, 0.5), (100_000,))
 weights = jnp.prod(dice[:, throws[0]], axis=1)
 sampled = weights @ dice / weights.sum()
 xr.DataArray(

@@ -9,6 +9,7 @@ import importlib.util
 import os
 import subprocess
 import time
+from pathlib import Path
 
 import jax
 import jupytext
@@ -20,16 +21,17 @@ from nbclient import NotebookClient
 
 from jaxsynth.lookup import load_file
 
-pair = load_file(f'{os.path.dirname(__file__)}/../../notebooks/pair.py')
+ROOT = Path(__file__).parents[2]
+pair = load_file(str(ROOT / 'notebooks' / 'pair.py'))
 TEXTS = pair.texts()
 NAMES = [path.stem for path in TEXTS]
 
 # What the cell of settings says instead, so that a test takes seconds.
 SMALL = {
-  '1': {'CHAINS': (2, 4), 'STEPS': 16, 'SEEDS': 1},
-  '2': {'THROWS': 12, 'STEPS': 16, 'SEEDS': 2},
-  '3': {'STEPS': 24, 'SEEDS': 1},
-  '4': {'STEPS': 10, 'SEEDS': 1},
+  '1': {'CHAINS': (2, 4), 'LAYERS': 1, 'STEPS': 16, 'SEEDS': 1},
+  '2': {'THROWS': 12, 'LAYERS': 1, 'STEPS': 16, 'SEEDS': 2},
+  '3': {'LAYERS': 2, 'STEPS': 24, 'SEEDS': 1},
+  '4': {'SHARDS': 3, 'STEPS': 10, 'SEEDS': 1},
 }
 # Figures each must show, scrubbing aside.
 FIGURES = {'1': 2, '2': 2, '3': 3, '4': 3}
