@@ -62,18 +62,14 @@ def scrub(
     draw(ax, values[i])
     return style.png(fig)
 
-  last = len(values) - 1
-  shown = widgets.Image(
-    value=image(last), format='png', width=round(96 * width)
-  )
+  shown = widgets.Image(value=image(0), format='png', width=round(96 * width))
   slider = widgets.SelectionSlider(
     options=[(str(v), i) for i, v in enumerate(values)],
-    value=last,
+    value=0,
     description=name,
-    continuous_update=True,
   )
-  play = widgets.Play(value=last, min=0, max=last, interval=400)
-  play.observe(lambda change: setattr(slider, 'value', change['new']), 'value')
+  play = widgets.Play(value=0, min=0, max=len(values) - 1, interval=400)
+  widgets.link((play, 'value'), (slider, 'value'))
   slider.observe(
     lambda change: setattr(shown, 'value', image(change['new'])), 'value'
   )

@@ -50,19 +50,20 @@ def test_the_slider_draws_what_it_points_at():
   box = scrub(note, [0, 10, 20], widget=True)
   controls, image = box.children
   play, slider = controls.children
-  assert drawn == [20]
-  last = bytes(image.value)
-  assert last.startswith(b'\x89PNG')
-  slider.value = 0
+  assert drawn == [0]
   first = bytes(image.value)
-  assert drawn == [20, 0]
-  assert first != last
-  play.value = 1
-  assert drawn == [20, 0, 10]
-  assert slider.value == 1
+  assert first.startswith(b'\x89PNG')
   slider.value = 2
-  assert drawn == [20, 0, 10]  # kept, not drawn again
-  assert bytes(image.value) == last
+  last = bytes(image.value)
+  assert drawn == [0, 20]
+  assert first != last
+  assert play.value == 2
+  play.value = 1
+  assert drawn == [0, 20, 10]
+  assert slider.value == 1
+  slider.value = 0
+  assert drawn == [0, 20, 10]  # kept, not drawn again
+  assert bytes(image.value) == first
 
 
 def test_what_cannot_be_scrubbed(monkeypatch):
