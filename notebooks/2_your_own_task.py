@@ -129,8 +129,8 @@ TASK = LoadedDice
 #
 # The config says only what differs from the defaults; a misspelt key is refused
 # before anything compiles. All runs train in one compiled program, and every
-# snapshot the plan names (`'log:20'`: twenty, evenly in the logarithm of the
-# step) is kept.
+# snapshot the plan names (`'log:20'`: step 0 and twenty more, evenly in the
+# logarithm of the step) is kept.
 
 # %%
 config = {

@@ -222,8 +222,8 @@ axes[0, 0].set_ylabel('attention')
 fig
 
 # %% [markdown]
-# The first layer's head turns to the previous token, the last one's to where
-# the current token stood before, and both begin to do so around the shaded
+# The first layer's head turns to the previous token, the last one's to what
+# followed the current token before, and both begin to do so around the shaded
 # interval. That is a coincidence in time, and no proof: a head can look the
 # part and do nothing, and one that looks idle can be needed.
 #
