@@ -22,7 +22,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxsynth import leaves
+from jaxsynth import leaves, source
 from jaxsynth.config import (
   coerce,
   config_hash,
@@ -33,6 +33,7 @@ from jaxsynth.config import (
   plain,
 )
 from jaxsynth.errors import UserError, unknown
+from jaxsynth.lookup import outside
 from jaxsynth.models import base as model_base
 from jaxsynth.optim.optimizers import Optimizer
 from jaxsynth.tasks import base as task_base
@@ -76,6 +77,12 @@ class Setup:
   @property
   def config_hash(self) -> str:
     return config_hash(self.config)
+
+  @property
+  def source_digest(self) -> str:
+    """Of the library, and of a task or model that is the user's own file."""
+    names = [self.config[part]['name'] for part in ('task', 'model')]
+    return source.source_digest(files=[f for n in names if (f := outside(n))])
 
   @property
   def microbatches(self) -> int:

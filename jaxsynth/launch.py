@@ -5,8 +5,9 @@ The command line (`jaxsynth ...`), the absl entry for pods and Colab
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -168,12 +169,13 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def train(
-  config: ConfigDict,
-  workdir: Path,
+  config: ConfigDict | Mapping[str, Any] | str,
+  workdir: Path | str,
   *,
   stage_name: str = 'train',
   parent: stage.Parent | None = None,
   tensorboard_log: bool = False,
+  observers: Sequence[Callable[[Event], None]] = (),
   stopping: Stopper | None = None,
   allow: Sequence[str] = (),
   say: Callable[[str], None] = print,
@@ -184,11 +186,12 @@ def train(
   """Trains every static group of a config, resuming what is there.
 
   Args:
-    config: complete.
+    config: what it changes of the defaults, or its name (`load_config`).
     workdir: each group goes to workdir/stages/STAGE[/GROUP].
     stage_name: name of the stage.
     parent: where its runs start.
     tensorboard_log: write live curves to workdir/tensorboard.
+    observers: told after each call of each group.
     stopping: asked between calls; disarmed after each group.
     allow: what may have changed since ('layout', 'source_digest').
     say: takes one line.
@@ -200,7 +203,9 @@ def train(
     Trajectories by group label, the only one is called ''; of a shard, by
     their folder within the stage.
   """
-  paths.local(workdir)
+  workdir = paths.local(workdir)
+  named = isinstance(config, str)
+  config = load_config(config) if named else build.complete(config)
   layout.configure()
   groups = build.groups(config)
   if shards != 1 or shard:
@@ -213,18 +218,16 @@ def train(
     if peers.anywhere(stopping.noted):
       raise Stopped(0)
     folder = workdir / 'stages' / stage_name / label
-    observers = []
+    told = [*observers]
     if tensorboard_log:
-      observers.append(
-        tensorboard(workdir / 'tensorboard' / stage_name / label)
-      )
+      told.append(tensorboard(workdir / 'tensorboard' / stage_name / label))
     try:
       return stage.train(
         setup,
         folder,
         parent=parent,
         title=f'{stage_name} {label}'.strip(),
-        observers=observers,
+        observers=told,
         stopping=stopping,
         allow=tuple(allow),
         quiet=quiet,

@@ -43,6 +43,18 @@ def load_file(path: str) -> ModuleType:
   return module
 
 
+def outside(name: str) -> Path | None:
+  """The file of a module that is not in the library; None for a short name.
+
+  Args:
+    name: as for `get`, of a module that `get` has found.
+  """
+  if name.endswith('.py'):
+    return Path(name)
+  spec = importlib.util.find_spec(name) if '.' in name else None
+  return Path(spec.origin) if spec and spec.origin else None
+
+
 def get(package: str, name: str, constant: str, kind: str = '') -> Any:
   """The `constant` of module `name` in `package`, or at a dotted path.
 

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxsynth import build, peers, progress, source
+from jaxsynth import build, peers, progress
 from jaxsynth.errors import UserError
 from jaxsynth.train import compiling, keeping, loop, sweep
 from jaxsynth.train import engine as engines
@@ -193,7 +193,7 @@ def index_of(
     'format': manifest.FORMAT,
     'config': setup.config,
     'config_hash': setup.config_hash,
-    'source_digest': source.source_digest(),
+    'source_digest': setup.source_digest,
     # What can change a bit, and over how many devices it was spread.
     'layout': layouts.lasting(record),
     'spread': {k: record[k] for k in layouts.SPREAD},
@@ -315,7 +315,7 @@ def open_trajectory(
   """Opens a trajectory with what `map` needs of its config.
 
   Args:
-    folder: as given to `train`.
+    folder: as given to `train`, or one above it that holds no other.
     setup: of the training; rebuilt from the index by default.
     program: of the training, if not the ordinary one.
     added: with the runs that `jaxsynth add-seeds` added since.
@@ -323,7 +323,7 @@ def open_trajectory(
       `Trajectory`.
   """
   opened = shards.opened if added else Trajectory
-  bare = opened(Path(folder), damaged=damaged)
+  bare = opened(shards.find(Path(folder)), damaged=damaged)
   setup = setup or build.build(bare.index['config'])
   program = program or setup.program()
   return bare.view(apply=setup.model.apply, constants=program.constants)

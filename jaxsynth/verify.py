@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsynth import build, progress, source, stage
+from jaxsynth import build, progress, stage
 from jaxsynth.errors import UserError
 from jaxsynth.train import engine as engines
 from jaxsynth.train import layout as layouts
@@ -126,7 +126,7 @@ def _compare_initial(result: Result, setup: build.Setup, quiet: bool) -> None:
       f'{folder}: step 0 not recomputed: another layout: {"; ".join(found[:3])}'
     )
     return
-  same_code = index['source_digest'] == source.source_digest()
+  same_code = index['source_digest'] == setup.source_digest
   what = 'is not the initialisation'
   if not same_code:
     what += ' of the present code, which is not that of the training'

@@ -85,7 +85,7 @@ def test_when_step_0_cannot_be_recomputed(copy, monkeypatch, forge):
   for save in ('segments/0000000000', 'branches/0000000000'):
     forge.rewrite(copy / save, move('unembed.kernel', 0))
   forge.rechain(copy)
-  monkeypatch.setattr(source, 'source_digest', lambda: 'newer')
+  monkeypatch.setattr(source, 'source_digest', lambda **_: 'newer')
   result = verify.check(copy)
   assert result.faults == []
   assert 'present code' in result.warnings[0]

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jaxsynth import build, stage
-from jaxsynth import source as code
 from jaxsynth.config import plain
 from jaxsynth.errors import UserError
 from jaxsynth.grow import lengthen, source
@@ -130,18 +129,19 @@ def _extended(
     config = lengthen.longer(index['config'], steps, plans)
   except UserError as e:
     raise UserError(f'{folder} cannot be extended in place: {e}') from None
+  longer = build.build(config)
   note = {
     'asked': asked,
     'from': index['steps'],
     'to': steps,
     'train': index['config']['train'],
     'config_hash': index['config_hash'],
-    'source_digest': code.source_digest(),
+    'source_digest': longer.source_digest,
   }
   return {
     **index,
     'config': config,
-    'config_hash': build.build(config).config_hash,
+    'config_hash': longer.config_hash,
     'steps': steps,
     'extensions': [*history, note],
   }

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxsynth import build, source, stage
+from jaxsynth import build, stage
 from jaxsynth.errors import UserError
 from jaxsynth.train import layout as layouts
 from jaxsynth.train.program import Program
@@ -64,7 +64,7 @@ def of(
       f'({"; ".join(changed[:3]) or "its hash differs"}): its steps cannot be '
       'retraced'
     )
-  digest = source.source_digest()
+  digest = setup.source_digest
   others = {s.index['source_digest'] for s in traj.shards} - {digest}
   if others and 'source_digest' not in allow:
     raise UserError(

@@ -1,12 +1,14 @@
 """The look of every figure, and saving one.
 
 Figures are made with matplotlib's object interface on the Agg canvas: no
-pyplot, no global state, no display. Colours are the eight that Okabe and Ito
+pyplot, no global state, no display; as the last line of a notebook's cell a
+figure shows itself. Colours are the eight that Okabe and Ito
 chose to be told apart with any colour vision ("Color universal design",
 2008), in an order that keeps neighbours apart; ordered quantities take shades
 of viridis instead.
 """
 
+import io
 import pathlib
 from collections.abc import Sequence
 
@@ -14,7 +16,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as _Figure
 
 from jaxsynth.errors import UserError
 
@@ -35,6 +37,17 @@ SEQUENTIAL = 'viridis'
 DIVERGING = 'RdBu_r'
 TEXT, SMALL = 10.0, 8.5
 DPI = 150
+# Pixels an inch has in a browser, which draws a figure at its own size.
+_CSS_DPI = 96
+
+
+class Figure(_Figure):
+  """A figure of matplotlib's that a notebook shows without pyplot."""
+
+  def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+    """The PNG and its size on a page, as IPython asks for them."""
+    width, height = (round(_CSS_DPI * x) for x in self.get_size_inches())
+    return png(self), {'width': width, 'height': height}
 
 
 def colours(n: int) -> list[str]:
@@ -145,7 +158,14 @@ def legend(ax: Axes, title: str = '', handles: list | None = None) -> None:
   )
 
 
-def save(fig: Figure, path: pathlib.Path | str) -> None:
+def png(fig: Figure) -> bytes:
+  """A figure as the bytes of its PNG file."""
+  out = io.BytesIO()
+  save(fig, out)
+  return out.getvalue()
+
+
+def save(fig: Figure, path: pathlib.Path | str | io.BytesIO) -> None:
   """Writes a figure as PNG; the same figure gives the same bytes.
 
   Neither date nor software is written into the file, so the bytes depend only

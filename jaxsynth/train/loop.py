@@ -7,7 +7,7 @@ metrics, saving and stopping happen between calls.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import jax
@@ -60,6 +60,7 @@ class Event(NamedTuple):
     eval_steps: the E steps.
     seconds: since training began in this process.
     first: updates that were already done when this process began.
+    hparams: swept values of each of the R runs, by config path.
   """
 
   step: int
@@ -70,6 +71,7 @@ class Event(NamedTuple):
   eval_steps: tuple[int, ...]
   seconds: float
   first: int
+  hparams: tuple[Mapping[str, float], ...] = ()
 
 
 class Stopped(Exception):  # noqa: N818
@@ -206,7 +208,8 @@ def train(
   calls = [c for c in schedule.calls if c.start >= max(first, 0)]
   if first < 0:
     first = 0
-  held = len(layout.held(len(specs)))
+  own = layout.held(len(specs))
+  held, hparams = len(own), tuple(specs[i].hparams for i in own)
   began, parts, size, since = time.monotonic(), [], 0, 0
   target, limit = writer.committed_stop(first), writer.next_start(first)
 
@@ -232,6 +235,7 @@ def train(
         done.call.evals,
         time.monotonic() - began,
         first,
+        hparams,
       )
     )
     step = done.call.stop

@@ -87,6 +87,13 @@ def _host_run(row: dict) -> Run:
   return Run(seeds, hparams)
 
 
+def of_run(traj: 'Trajectory', run: int, step: int) -> Context:
+  """The context that `fn` is given with one snapshot, as concrete arrays."""
+  spec = _host_run(traj.index['runs'][traj.run_index[run]])
+  constants = jax.jit(traj.constants or (lambda r: {}))(spec)
+  return context(traj.apply, spec, constants, np.int32(step))
+
+
 def _groups(traj: 'Trajectory', over: str) -> list[Group]:
   """All calls of the function, in groups of one size."""
   count = len(traj.rows)

@@ -81,7 +81,7 @@ class JoinedLeaf:
     return out
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Joined(Trajectory):
   """A trajectory whose runs lie in several shards; made by `join`."""
 
@@ -269,6 +269,24 @@ def standing(workdir: Path) -> list[Path]:
   if not found:
     raise UserError(f'{workdir} holds no trajectory')
   return found
+
+
+def find(folder: Path) -> Path:
+  """The trajectory at a folder, or else the only one below it.
+
+  Raises:
+    UserError: there are several.
+  """
+  if _trajectory(folder) or not folder.is_dir():
+    return folder
+  found = standing(folder)
+  if len(found) > 1:
+    names = ', '.join(str(path) for path in found[:4])
+    rest = ', ...' if len(found) > 4 else ''
+    raise UserError(
+      f'{folder} holds {len(found)} trajectories, name one: {names}{rest}'
+    )
+  return found[0]
 
 
 def table(workdir: Path) -> 'pd.DataFrame':

@@ -1,6 +1,7 @@
 """A trajectory read back: every snapshot and metric of every run, lazily.
 
   traj = stage.open_trajectory('runs/mine')
+  traj                               a summary of all that follows
   traj.runs                          table of runs: hyperparameters and seeds
   traj.steps                         steps of the snapshots
   traj.params(step=1000, run=0)      one full parameter tree
@@ -8,6 +9,8 @@
   traj.metrics['loss']               xarray, dimensions (run, step)
   traj.sel(num_chains=16)            the same, for some of the runs
   traj.map(fn)                       fn(params, ctx) over every snapshot
+  traj.context(run=0, step=1000)     the ctx of one, to try fn by hand
+  traj.unfold(traj.metrics)          its axis run as the swept axes and seed
 
 Opening reads an index and the manifests; arrays are read slice by slice, and
 what is read is compared with the checksums it was written with.
@@ -24,7 +27,8 @@ import numpy as np
 
 from jaxsynth.errors import UserError, unknown
 from jaxsynth.trajectory import index as indexes
-from jaxsynth.trajectory import mapping, paths, saves, store
+from jaxsynth.trajectory import mapping, paths, saves, store, summary
+from jaxsynth.trajectory import unfold as unfolding
 from jaxsynth.trajectory.lazy import Lazy
 from jaxsynth.trajectory.leaf import Leaf, read_all
 from jaxsynth.types import PyTree, Run
@@ -72,6 +76,9 @@ class Trajectory:
       object.__setattr__(self, 'run_index', everything)
     if self.rows is None:
       object.__setattr__(self, 'rows', np.arange(len(self._all_steps)))
+
+  def __repr__(self) -> str:
+    return summary.text(self)
 
   @cached_property
   def index(self) -> dict[str, Any]:
@@ -228,6 +235,19 @@ class Trajectory:
     leaves = {name: self.leaf(name) for name in self.leaves}
     return self.whole(read_all(leaves, (run, row)), partial)
 
+  def context(self, run: int, step: int) -> mapping.Context:
+    """What `map` gives an analysis with a snapshot, for use by hand.
+
+    fn(traj.params(step, run), traj.context(run, step)) is what
+    `traj.map(fn)` has there.
+
+    Args:
+      run: position of a run.
+      step: one of `steps`.
+    """
+    self.row(step)
+    return mapping.of_run(self, run, step)
+
   def branch(self, step: int) -> Path:
     """The folder of the full state kept at a step."""
     found = saves.committed(self.folder / 'branches')
@@ -304,6 +324,14 @@ class Trajectory:
     if steps is not None:
       rows = rows[[self.row(s) for s in np.atleast_1d(steps)]]
     return self.view(run_index=self.run_index[keep], rows=rows)
+
+  def unfold(self, data: unfolding.Data) -> unfolding.Data:
+    """Results of these runs by swept axes and seed, see the module `unfold`.
+
+    Args:
+      data: `metrics`, what `map` returned, or a variable of either.
+    """
+    return unfolding.unfold(self, data)
 
   def map(
     self,

@@ -260,3 +260,14 @@ def test_log_values_are_plain_numbers():
   curves.log_values(ax)
   assert ax.yaxis.get_minor_formatter()(0.2) == ''
   assert ax.yaxis.get_major_formatter()(0.01) == '0.01'
+
+
+def test_a_notebook_shows_a_figure_at_its_size():
+  """By IPython's own formatter, without pyplot's help."""
+  from IPython.core.formatters import DisplayFormatter
+
+  fig, ax = style.figure(width=5, height=2)
+  ax.plot([0, 1])
+  data, about = DisplayFormatter().format(fig)
+  assert data['image/png'] == style.png(fig)
+  assert about['image/png'] == {'width': 480, 'height': 192}

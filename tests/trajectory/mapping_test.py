@@ -140,3 +140,15 @@ def test_context_of_a_supervised_training(tiny):
   np.testing.assert_allclose(got['loss'], traj.metrics['fresh/loss'], rtol=1e-5)
   assert got['n'][:, 0].values.tolist() == [2, 2, 4, 4]
   del setup
+
+
+def test_a_function_tried_by_hand(traj):
+  """On one snapshot, of a view too, it gives what the map has there."""
+  view = traj.sel(run=[1, 2])
+  got = view.map(measure, quiet=True)
+  step = int(traj.steps[2])
+  one = measure(traj.params(step, 2), view.context(1, step))
+  for name, value in one.items():
+    np.testing.assert_allclose(got[name].sel(run=1, step=step), value, 1e-6)
+  with pytest.raises(UserError, match='no snapshot at step 3'):
+    view.context(1, 3)
