@@ -92,8 +92,8 @@ def _quick() -> dict:
     'sweep': {'seeds': 3},
     'measure': {
       'variants': {
-        'stepwise': {'sweep': _spans(2, 4, 5)},
-        'direct': {'task': DIRECT, 'sweep': _spans(2, 4, 5), 'train': ENDS},
+        'stepwise': {'sweep': _spans(2, 5)},
+        'direct': {'task': DIRECT, 'sweep': _spans(2, 5), 'train': ENDS},
         'bernoulli': {
           'task': {'graph': 'bernoulli', 'num_nodes': 60, 'p': 0.1},
           **_lasting(1000, **ENDS),

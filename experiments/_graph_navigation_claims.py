@@ -36,8 +36,8 @@ CLAIMS = (
   Claim(
     'gap_grows_with_shorter_spans',
     'The advantage of writing paths down is larger where training had only '
-    'pairs two layers apart than where it had those up to four: difference '
-    'of the two gaps, over all unseen pairs.',
+    'pairs two layers apart than where it had all: difference of the two '
+    'gaps, over all unseen pairs.',
     'the gap grows as paths in training get shorter',
     'path-length restriction, spans 2, 3, 4',
     note='Not gated: it did not appear in pilots. Over all unseen pairs the '

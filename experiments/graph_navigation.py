@@ -155,7 +155,7 @@ def judge(bench: Bench, results: dict[str, dict], spans: dict) -> None:
     - numbers.accuracy(spans['direct'][k])
     for k in limits
   }
-  more = gaps[limits[0]] - gaps[limits[-2]]
+  more = gaps[limits[0]] - gaps[limits[-1]]
   bench.claim('gap_grows_with_shorter_spans', last(more))
 
   edges, plans = numbers.edge_accuracy(step), numbers.planning_accuracy(step)

@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from jaxsynth import build
+from jaxsynth.config import plain
+from jaxsynth.configs.graph_navigation import PRESETS, get_config
 from jaxsynth.experiments import _graph_navigation_measures as measures
 from jaxsynth.experiments import _graph_navigation_motifs as motifs
 from jaxsynth.experiments import _graph_navigation_numbers as numbers
 from jaxsynth.experiments import _graph_navigation_rule as rule
+from jaxsynth.experiments import graph_navigation
 from jaxsynth.models.base import Edit, Output
 from jaxsynth.models.transformer import Transformer
 from jaxsynth.tasks.graph_motifs import GraphMotifs
@@ -279,6 +283,21 @@ def test_chains_that_contradict_each_other_fit():
   assert motifs.conflicts(CHAINS) == [1]
   big = GraphMotifs(num_motifs=8, max_k=4, room=6)
   assert motifs.conflicts(big) == [1, 2, 3]
+
+
+@pytest.mark.parametrize('preset', PRESETS)
+def test_every_variant_of_every_preset_can_be_built(preset):
+  config = get_config(preset)
+  variants = plain(config)['measure']['variants']
+  assert {'stepwise', 'direct', 'bernoulli', 'one_layer'} <= set(variants)
+  assert ('motifs' in variants) == (preset != 'quick')
+  for name, changes in variants.items():
+    setup = build.build(graph_navigation.variant(config, changes))
+    assert setup.sweep.runs()
+    if name in ('stepwise', 'direct'):
+      # The largest limit is none: every span of the graph is within it.
+      limits = setup.sweep.traced['task.max_span']
+      assert max(limits) == setup.task.num_layers - 1
 
 
 def close(got, wanted):
