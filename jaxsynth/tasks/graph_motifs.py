@@ -32,37 +32,19 @@ separator, end and padding.
 
 import dataclasses
 import zlib
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxsynth.errors import UserError
-from jaxsynth.tasks.lib import graphs
+from jaxsynth.tasks.lib import motifs as lib
+from jaxsynth.tasks.lib.motifs import Motifs
 from jaxsynth.types import Array, Batch, Key, Spec
 
 # Chains drawn for each that is kept. With the shares `check` admits, none of
 # them is of the right split less often than once in half a million.
 TRIES = {'seen': 32, 'unseen': 128}
 SPLITS = tuple(TRIES)
-
-
-class Motifs(NamedTuple):
-  """The graphs, and whose coin decides which chains are in training.
-
-  Attributes:
-    edges: inside motifs, float32 [N, N].
-    ghosts: between motifs, float32 [N, N].
-    source: whether no edge inside its motif leads to a node, bool [N].
-    coins: data of the key of the coins, uint32.
-    share: of the chains that are in training.
-  """
-
-  edges: Array
-  ghosts: Array
-  source: Array
-  coins: Array
-  share: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,23 +135,9 @@ class GraphMotifs:
       p: probability of each edge that may be inside a motif.
       train_share: share of the chains in training.
     """
-    n, m = self.num_motifs, self.motif_nodes
-
-    def one(key):
-      if not self.num_layers:
-        return graphs.bernoulli(key, m, p).edges
-      width = m // self.num_layers
-      return graphs.hierarchical(key, self.num_layers, width, p).edges
-
-    blocks = jax.vmap(one)(jax.random.split(_named(key, 'motifs'), n))
-    motif = jnp.arange(n * m) // m
-    apart = motif[:, None] != motif
-    edges = jnp.where(apart, 0, jnp.tile(blocks.reshape(n * m, m), (1, n)))
-    source, sink = edges.sum(0) == 0, edges.sum(1) == 0
-    ghosts = (sink[:, None] & source & apart).astype(jnp.float32)
-    share = jnp.asarray(train_share, jnp.float32)
-    coins = jax.random.key_data(_named(key, 'chains'))
-    return Motifs(edges, ghosts, source, coins, share)
+    keys = _named(key, 'motifs'), _named(key, 'chains')
+    sizes = self.num_motifs, self.motif_nodes, self.num_layers
+    return lib.draw(*keys, *sizes, p, train_share)
 
   def sample(
     self, task_params: Motifs, key: Key, step: Array, batch_size: int
@@ -202,12 +170,7 @@ class GraphMotifs:
 
   def in_training(self, motifs: Motifs, chain: Array) -> Array:
     """Whether chains [..., room + 2] are in training: a coin of each, bool."""
-    place = (self.num_motifs + 1) ** jnp.arange(chain.shape[-1])
-    code = ((chain + 1) * place).sum(-1).astype(jnp.uint32)
-    key = jax.random.wrap_key_data(motifs.coins)
-    toss = lambda c: jax.random.uniform(jax.random.fold_in(key, c))
-    fell = jax.vmap(toss)(code.ravel()).reshape(code.shape)
-    return fell < motifs.share
+    return lib.in_training(motifs, chain, self.num_motifs)
 
   def chains(
     self, motifs: Motifs, key: Key, k: Array, split: str = 'seen'
@@ -241,14 +204,7 @@ class GraphMotifs:
     Returns:
       Nodes int32 [B, S, M]; -1 after the end, and where there is no motif.
     """
-    flat = motif.ravel()
-    first, steps = jax.random.split(key)
-    inside = jnp.arange(self.num_nodes) // self.motif_nodes == flat[:, None]
-    logits = jnp.where(inside & motifs.source, 0.0, -jnp.inf)
-    logits = jnp.where(flat[:, None] < 0, 0.0, logits)
-    begin = jax.random.categorical(first, logits).astype(jnp.int32)
-    nodes = graphs.sample_walks(motifs.edges, steps, begin, self.longest).nodes
-    return jnp.where(flat[:, None] < 0, -1, nodes).reshape(*motif.shape, -1)
+    return lib.segments(motifs, key, motif, self.motif_nodes, self.longest)
 
   def exemplars(self, motifs: Motifs, key: Key, chain: Array) -> Array:
     """The context of a chain: tokens, -1 where there are none.

@@ -37,39 +37,17 @@ prompt, the first four tokens; span, see above.
 
 import dataclasses
 import zlib
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxsynth.errors import UserError, unknown
-from jaxsynth.tasks.lib import graphs
+from jaxsynth.tasks.lib import graphs, navigation
+from jaxsynth.tasks.lib.navigation import PROMPT, World
 from jaxsynth.types import Array, Batch, Key, Spec
 
 GRAPHS = ('hierarchical', 'bernoulli')
-PROMPT = 4
 SPLITS = ('seen', 'unseen')
-
-
-class World(NamedTuple):
-  """A graph and which of its pairs are in training.
-
-  Attributes:
-    edges: A, float32 zeros and ones [N, N].
-    rank: of each node, int32 [N].
-    paths: number of paths from each node to each, float32 [N, N].
-    kind: of each pair (s, g), int32 [N, N]: 2 for unseen, plus 1 with a path;
-      4 for what is no pair.
-    pairs: N s + g of all pairs, sorted by kind, int32 [N^2].
-    count: pairs of kinds 0..3, int32 [4].
-  """
-
-  edges: Array
-  rank: Array
-  paths: Array
-  kind: Array
-  pairs: Array
-  count: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,14 +226,7 @@ class GraphNavigation:
       source: int32 [B].
       goal: int32 [B].
     """
-    onward_BN = world.paths.T[goal]
-    there_B = onward_BN[jnp.arange(len(source)), source] > 0
-
-    def choose(node_B):
-      under_B = world.rank[node_B] < world.rank[goal]
-      weights_BN = jnp.where(there_B[:, None], onward_BN, under_B[:, None])
-      return world.edges[node_B] * weights_BN
-
+    choose = lambda node: navigation.onward(world, node, source, goal)
     return graphs.walk(choose, key, source, goal, self.longest)[0]
 
   def documents(
@@ -304,39 +275,10 @@ class GraphNavigation:
       in training (uniform where the goal is not in it), the next node as
       traces are drawn, everything else certain.
     """
-    w, tokens, N = task_params, batch.inputs, self.num_nodes
-    some = (w.count[:2] > 0) / jnp.maximum(w.count[:2], 1)
-    share_NN = jnp.append(some / (w.count[:2] > 0).sum(), jnp.zeros(3))[w.kind]
-    goal, source = tokens[:, 1], tokens[:, 3]
-    one = lambda token: jax.nn.one_hot(token, N + 6)
-    wide = lambda x: jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, 6)])
-    of_goal = share_NN.T[goal]
-    total = of_goal.sum(1, keepdims=True)
-    of_goal = jnp.where(total > 0, of_goal / jnp.maximum(total, 1e-30), 1 / N)
-    known = jnp.broadcast_to(wide(share_NN.sum(0)), (len(goal), N + 6))
-    start = jnp.broadcast_to(one(self.goal_token + 1), known.shape)
-    head = jnp.stack([known, start, wide(of_goal)], 1)
-
-    there = w.paths[source, goal] > 0
-    label = self.path_token + ~there
-    last = tokens[:, PROMPT - 1 :]
-    node = jnp.minimum(last, N - 1)
-    under = w.rank[node] < w.rank[goal][:, None]
-    weights = w.edges[node] * jnp.where(
-      there[:, None, None], w.paths.T[goal][:, None], under[..., None]
+    law = navigation.optimum(
+      task_params, batch.inputs, self.path_token, self.longest, self.stepwise
     )
-    total = weights.sum(-1, keepdims=True)
-    at = jnp.arange(last.shape[1])
-    over = (total[..., 0] == 0) | (last == goal[:, None]) | (at == self.longest)
-    onward = wide(weights / jnp.where(total > 0, total, 1))
-    onward = jnp.where(over[..., None], one(label)[:, None], onward)
-    after = jnp.where(
-      last < self.path_token + 2, self.end_token, self.end_token + 1
-    )
-    answer = jnp.where((last < N)[..., None], onward, one(after))
-    first = source if self.stepwise else label
-    answer = answer.at[:, 0].set(one(first))
-    return {'bayes': jnp.concatenate([head, answer], 1)}
+    return {'bayes': law}
 
 
 def _named(key: Key, name: str) -> Key:
