@@ -118,12 +118,14 @@ class GraphMotifs:
     size = self.num_nodes + 5
     return Spec(tokens, tokens, size, size)
 
-  def check(self, p=0.6, train_share=0.75):
+  def check(self, **shares):
     """Raises UserError unless 0 < p < 1 and 0.5 <= train_share <= 0.9."""
-    if not 0 < p < 1:
-      raise UserError(f'p must lie in (0, 1), got {p}')
-    if not 0.5 <= train_share <= 0.9:
-      raise UserError(f'train_share must lie in [0.5, 0.9], got {train_share}')
+    if not 0 < shares.get('p', 0.5) < 1:
+      raise UserError(f'p must lie in (0, 1), got {shares["p"]}')
+    if not 0.5 <= shares.get('train_share', 0.5) <= 0.9:
+      raise UserError(
+        f'train_share must lie in [0.5, 0.9], got {shares["train_share"]}'
+      )
 
   def init(
     self, key: Key, p: Array | float = 0.6, train_share: Array | float = 0.75

@@ -116,9 +116,9 @@ class GraphNavigation:
     size = self.num_nodes + 6
     return Spec(tokens, tokens, size, size)
 
-  def check(self, p=0.25, train_share=0.5, max_span=None):
+  def check(self, max_span=None, **shares):
     """Raises UserError unless p, train_share in (0, 1) and max_span >= 1."""
-    for name, value in (('p', p), ('train_share', train_share)):
+    for name, value in shares.items():
       if not 0 < value < 1:
         raise UserError(f'{name} must lie in (0, 1), got {value}')
     if max_span is not None and max_span < 1:
