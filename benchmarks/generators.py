@@ -28,7 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import configs, ours, plain_sentences, report
+from benchmarks import configs, ours, plain_graphs, plain_sentences, report
 from jaxsynth import build, lookup, rng
 from jaxsynth.tasks import base
 from jaxsynth.train import layout as layouts
@@ -84,6 +84,8 @@ def function_composition(task: Any, params: Any, batch: int) -> Callable:
 NUMPY = {
   'concept_percolation': plain_sentences.concept_percolation,
   'function_composition': function_composition,
+  'graph_motifs': plain_graphs.graph_motifs,
+  'graph_navigation': plain_graphs.graph_navigation,
   'markov_mixture': markov_mixture,
 }
 

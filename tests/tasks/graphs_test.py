@@ -50,6 +50,18 @@ def test_paths_are_those_of_networkx(name):
 
 
 @pytest.mark.parametrize('name', MAKERS)
+def test_distances_are_those_of_networkx(name):
+  graph = jax.jit(MAKERS[name])(KEY)
+  known = dict(nx.all_pairs_shortest_path_length(as_networkx(graph)))
+  expected = [
+    [known[s].get(g, np.nan) for g in range(len(known))]
+    for s in range(len(known))
+  ]
+  np.testing.assert_array_equal(graphs.distances(graph.edges), expected)
+  assert np.nanmax(expected) > 2
+
+
+@pytest.mark.parametrize('name', MAKERS)
 def test_edges_follow_the_rank(name):
   graph = MAKERS[name](KEY)
   i, j = np.nonzero(np.asarray(graph.edges))

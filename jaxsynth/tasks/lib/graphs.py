@@ -129,6 +129,24 @@ def mean_path_length(edges: Array, paths: Array | None = None) -> Array:
   )
 
 
+def distances(edges: Array) -> Array:
+  """Fewest edges from each node to each, [N, N]; NaN where there is no path.
+
+  Args:
+    edges: A [N, N].
+  """
+  n = len(edges)
+  step = jnp.where(edges > 0, 1.0, jnp.inf)
+
+  def closer(_, d):
+    onward = jax.lax.map(lambda row: (row[:, None] + d).min(0), step)
+    return jnp.minimum(d, onward)
+
+  first = jnp.where(jnp.eye(n, dtype=bool), 0.0, jnp.inf)
+  far = jax.lax.fori_loop(0, n, closer, first)
+  return jnp.where(jnp.isfinite(far), far, jnp.nan)
+
+
 def sample_paths(
   edges: Array,
   paths: Array,
@@ -153,8 +171,9 @@ def sample_paths(
   def choose(node_B):
     return edges[node_B] * onward_BN
 
-  walks = _walk(choose, key, source, max_nodes, goal)
-  return _where(walks, onward_BN[jnp.arange(len(source)), source] > 0)
+  walks, ended = walk(choose, key, source, goal, max_nodes)
+  there = onward_BN[jnp.arange(len(source)), source] > 0
+  return _where(walks, ended & there)
 
 
 def sample_walks(
@@ -170,17 +189,30 @@ def sample_walks(
       walk counts as none.
   """
   nowhere = jnp.full(source.shape, -1)
-  return _walk(lambda node: edges[node], key, source, max_nodes, nowhere)
+  return _where(
+    *walk(lambda node: edges[node], key, source, nowhere, max_nodes)
+  )
 
 
-def _walk(
+def walk(
   choose: Callable[[Array], Array],
   key: Key,
   source: Array,
-  max_nodes: int,
   goal: Array,
-) -> Paths:
-  """Goes on with weights choose(node) [B, N] to the goal or to a dead end."""
+  max_nodes: int,
+) -> tuple[Paths, Array]:
+  """Walks by given weights, each to its goal or to where they are all zero.
+
+  Args:
+    choose: nodes int32 [B] -> weights of the next one [B, N].
+    key: of the walks.
+    source: where each begins, int32 [B].
+    goal: where each stops, int32 [B]; -1 for nowhere.
+    max_nodes: M; a walk that would go on is cut off there.
+
+  Returns:
+    The walks, and whether each came to an end by itself, bool [B].
+  """
 
   def step(node_B, uniform_B):
     weights_BN = choose(node_B)
@@ -196,8 +228,7 @@ def _walk(
   uniform = jax.random.uniform(key, (max_nodes, source.shape[0]))
   beyond, rest = jax.lax.scan(step, source, uniform)  # [M, B]
   nodes = jnp.concatenate([source[None], rest[:-1]]).T.astype(jnp.int32)
-  walks = Paths(nodes, (nodes >= 0).sum(-1, dtype=jnp.int32))
-  return _where(walks, beyond < 0)
+  return Paths(nodes, (nodes >= 0).sum(-1, dtype=jnp.int32)), beyond < 0
 
 
 def _where(walks: Paths, there: Array) -> Paths:
