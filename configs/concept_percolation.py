@@ -62,7 +62,7 @@ def _small() -> dict:
     'sweep': {'seeds': 3},
     'measure': {
       # Other numbers of properties, each trained for so many steps.
-      'sweep': {'properties': (5,), 'steps': 400},
+      'sweep': {'properties': (5,), 'steps': 300},
       # Batches of the training whose pairs are looked at.
       'shown': 48,
       'percolation': {

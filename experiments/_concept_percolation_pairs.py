@@ -65,6 +65,17 @@ def seen(task, seeds: dict[str, int], batch_size: int, steps: int):
   return jax.jit(lambda: jax.lax.scan(step, none, jnp.arange(steps))[1])()
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _shares(keys, probabilities, entities: int, values: int):
+  """Shares of entities in the largest component [probabilities, keys]."""
+
+  def one(p, key):
+    return percolation.simulate(key, p, entities, values)['entities']
+
+  each = lambda p: jax.lax.map(lambda key: one(p, key), keys)
+  return jax.lax.map(each, probabilities)
+
+
 def simulated(seed: int, options: dict) -> xr.Dataset:
   """Random pairs of |E| entities and |K| values, and the fixed point.
 
@@ -83,24 +94,16 @@ def simulated(seed: int, options: dict) -> xr.Dataset:
   times, draws = np.asarray(options['times']), options['draws']
   keys = jax.random.split(rng.stream({'eval': seed}, 'eval'), draws)
 
-  @functools.partial(jax.jit, static_argnums=(0, 2))
-  def shares(values, probabilities, draws):
-    def one(p, key):
-      return percolation.simulate(key, p, E, values)['entities']
-
-    each = lambda p: jax.lax.map(lambda key: one(p, key), keys[:draws])
-    return jax.lax.map(each, probabilities)
-
+  few = keys[: options['scaling_draws']]
   critical = percolation.threshold(E, K)['probability']
-  share = shares(K, times * critical, draws)
+  share = _shares(keys, times * critical, E, K)
   solved = percolation.giant(times * critical, E, K)['entities']
   sizes = np.asarray(options['scaling'])
   grid = np.linspace(0.9, 1.9, 11)
   pairs, theory = [], []
   for size in sizes.tolist():
     most = percolation.threshold(E, size)['pairs']
-    mean = shares(size, grid * most / (E * size), options['scaling_draws'])
-    mean = mean.mean(1)
+    mean = _shares(few, grid * most / (E * size), E, size).mean(1)
     rising = np.maximum.accumulate(mean)
     pairs.append(np.interp(0.5, rising, grid) * most)
     theory.append(percolation.probability_at(0.5, E, size) * E * size)

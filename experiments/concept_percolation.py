@@ -72,24 +72,26 @@ def judge(bench: Bench, results: dict) -> None:
     for name in ('relative', 'descriptive')
   }
   other = numbers.margin(grammar['free'], grammar['unscramble'])
+  for name, onset in types.items():
+    bench.claim(
+      f'grammar_before_{name}',
+      numbers.margin(grammar['free'], onset),
+      null=other,
+    )
+  nine = numbers.onset(free('grammatical'), 0.9)
   bench.claim(
-    'grammar_before_relative',
-    numbers.margin(grammar['free'], types['relative']),
-    null=other,
+    'nine_in_ten_before_descriptive',
+    numbers.margin(nine, types['descriptive']),
   )
-  bench.claim(
-    'grammar_before_descriptive',
-    numbers.margin(
-      numbers.onset(free('grammatical'), 0.9), types['descriptive']
-    ),
-    null=other,
-  )
+  objects, verbs = (numbers.onset(free(n), 0.75) for n in ('objects', 'verbs'))
   bench.claim(
     'relative_before_descriptive',
+    numbers.margin(objects, numbers.onset(free('values'), middle)),
+    null=numbers.margin(objects, verbs),
+  )
+  bench.claim(
+    'relative_written_before_descriptive',
     numbers.margin(types['relative'], types['descriptive']),
-    null=numbers.margin(
-      types['relative'], numbers.onset(of('relative', 'unscramble'), middle)
-    ),
   )
   every = [grammar['free'], *types.values()]
   bench.claim(
@@ -97,22 +99,24 @@ def judge(bench: Bench, results: dict) -> None:
     numbers.concordance([x['at'] for x in every]),
     null=numbers.concordance([x['at'] for x in grammar.values()]),
   )
-  width = lambda name: numbers.fitted(free(name))['width']
-  bench.claim('relative_is_sharper', width('descriptive') / width('relative'))
-  narrow = numbers.half_rise(results['curves']['accuracy'], 0.0)
+  width = lambda curve: numbers.fitted(curve)['width']
+  bench.claim(
+    'relative_is_sharper',
+    width(free('values')) / width(free('verbs')),
+    null=width(of('grammatical', 'unscramble')) / width(free('grammatical')),
+  )
+  narrow = numbers.half_rise(free('accuracy'), 0.0)
   bench.claim(
     'narrow_tasks_with_relative_types',
     narrow['before'].where(narrow['censored'], narrow['half'])
     / types['relative']['at'],
     censored=narrow['censored'],
   )
-  told = results['curves']
-  ends('unseen_pairs_reached', told['reached'])
-  bench.claim(
-    'pairs_told_apart',
-    end(told['seen'] / told['unseen']),
-    null=start(told['seen'] / told['unseen']),
-  )
+  reached = free('reached')
+  bench.claim('unseen_pairs_reached', reached.max('step'), null=start(reached))
+  bench.claim('unseen_pairs_stay_reached', end(reached) / reached.max('step'))
+  apart = free('seen') / free('unseen')
+  bench.claim('pairs_told_apart', end(apart), null=start(apart))
 
 
 def scale(bench: Bench, results: dict) -> dict[int, dict]:
@@ -250,7 +254,7 @@ def run(bench: Bench) -> None:
     'pairs',
     lambda: pairs.shown(bench.config, bench.config.measure.shown),
   )
-  told = results['curves']['values']
+  told = numbers.curve(results, 'values')
   middle = (1 + 1 / bench.config.task.classes) / 2
   connected = numbers.crossing(shown['inferable'], 0.5)
   bench.claim(
