@@ -12,8 +12,9 @@
 | paper    | an accelerator | the published sizes and sweep                  |
 
 The small presets keep the published process and shrink it: four classes of 20
-entities, no private names, no modifiers, sentences of eight words at most,
-values of which an entity has one of ten.
+entities, no private names, no modifiers, sentences of eight words at most, and
+properties of ten values, of which an entity has two: with one, as a density of
+0.1 would have it, entities share all values or none, and no pairs percolate.
 """
 
 from ml_collections import ConfigDict
@@ -32,7 +33,7 @@ def _small() -> dict:
       'values': 10,
       'generic': 20,
       'verbs': 4,
-      'density': 0.1,
+      'density': 0.2,
       'seq_len': 24,
       'eval_size': 128,
     },
