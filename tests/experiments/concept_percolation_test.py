@@ -10,11 +10,13 @@ import pytest
 import xarray as xr
 
 from jaxsynth import rng
+from jaxsynth.analysis import percolation
 from jaxsynth.experiments import _concept_percolation_measures as measures
 from jaxsynth.experiments import _concept_percolation_numbers as numbers
 from jaxsynth.experiments import _concept_percolation_pairs as pairs
 from jaxsynth.models.base import Output
 from jaxsynth.tasks.concept_percolation import ConceptPercolation
+from jaxsynth.tasks.lib import concept_language
 from jaxsynth.tasks.lib import concept_words as words
 from jaxsynth.trajectory.mapping import Context
 
@@ -166,6 +168,23 @@ def test_pairs_are_those_of_the_very_batches():
     assert out['pairs'][t] == len(shown) / TASK.classes
   assert (np.diff(out['inferable']) >= 0).all()
   assert out['inferable'][-1] > 0
+
+
+@pytest.mark.parametrize(('density', 'share'), [(0.1, 0.1), (0.2, 1.0)])
+def test_with_one_value_of_each_property_pairs_never_percolate(density, share):
+  """Entities whose numbers agree modulo the values share all, others none."""
+  task = ConceptPercolation(
+    max_properties=9, values=10, generic=20, density=density
+  )
+  facts = task.init(jax.random.key(5))
+  group, entity = jnp.zeros((20, 80), int), jnp.arange(20)[:, None]
+  prop, value = jnp.divmod(jnp.arange(80), 10)
+  may = concept_language.allowed(
+    task.language, facts, group, entity, prop, value
+  )
+  found = percolation.largest_component(may)
+  assert float(found['entities']) == pytest.approx(share)
+  assert float(found['values']) == pytest.approx(share)
 
 
 def test_simulated_pairs_percolate_as_solved():
