@@ -87,7 +87,7 @@ def farthest(simulated: xr.Dataset, of: str = 'share') -> xr.DataArray:
 
 
 def crossing(data: xr.DataArray, level: float) -> xr.DataArray:
-  """The first step [run] where a curve [run, step] is there, or inf."""
+  """The first step [run] where a curve [run, step] is there, or NaN."""
   there = data >= level
   first = data['step'].isel(step=there.argmax('step'))
-  return xr.where(there.any('step'), first, np.inf)
+  return xr.where(there.any('step'), first, np.nan)

@@ -231,7 +231,7 @@ def test_exponents_of_planted_powers():
 
 def test_first_crossings():
   found = numbers.crossing(curves([0, 0, 0.6, 1, 1, 1], [0] * 6), 0.5)
-  assert found.values.tolist() == [20, np.inf]
+  np.testing.assert_array_equal(found, [20, np.nan])
 
 
 def test_distance_from_the_fixed_point_counts_from_one_and_a_half():
