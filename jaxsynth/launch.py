@@ -17,6 +17,7 @@ from jaxsynth.stopping import AGAIN, Stopper
 from jaxsynth.train import layout
 from jaxsynth.train.loop import Event, Stopped
 from jaxsynth.trajectory import paths
+from jaxsynth.trajectory.bucket_lock import BucketLock, take
 from jaxsynth.trajectory.lock import Lock
 from jaxsynth.trajectory.trajectory import Trajectory
 
@@ -158,8 +159,8 @@ def locked(path: Path) -> Iterator[None]:
   Raises:
     UserError: another command holds it; raised in every process.
   """
-  held: list[Lock] = []
-  peers.first(lambda: held.append(Lock(path)))
+  held: list[Lock | BucketLock] = []
+  peers.first(lambda: held.append(take(path)))
   try:
     yield
   finally:
@@ -185,7 +186,8 @@ def train(
 
   Args:
     config: complete.
-    workdir: each group goes to workdir/stages/STAGE[/GROUP].
+    workdir: each group goes to workdir/stages/STAGE[/GROUP]; a local folder
+      or one of a bucket.
     stage_name: name of the stage.
     parent: where its runs start.
     tensorboard_log: write live curves to workdir/tensorboard.
@@ -200,7 +202,9 @@ def train(
     Trajectories by group label, the only one is called ''; of a shard, by
     their folder within the stage.
   """
-  paths.local(workdir)
+  if tensorboard_log:
+    paths.local(workdir, '--tensorboard writes')
+  workdir = paths.of(workdir)
   layout.configure()
   groups = build.groups(config)
   if shards != 1 or shard:
@@ -246,6 +250,6 @@ def stopped_text(error: Stopped) -> str:
 
 def disk_text(trouble: str) -> str:
   return (
-    f'{trouble}; what was saved before is intact: once the disk takes '
+    f'{trouble}; what was saved before is intact: once the storage takes '
     'more, run the same command again to continue'
   )
