@@ -6,6 +6,7 @@ A bucket has to answer soon the first time; later a request is repeated for a
 minute, besides the attempts of the library.
 """
 
+import errno
 import importlib
 import os
 import threading
@@ -57,7 +58,10 @@ def ask(where: str, request: Callable, *args, **kwargs) -> Any:
   for wait in (*WAITS, None):
     try:
       return request(*args, **kwargs)
-    except (FileNotFoundError, FileExistsError):
+    except FileNotFoundError:  # of each library in words of its own
+      words = os.strerror(errno.ENOENT)
+      raise FileNotFoundError(errno.ENOENT, words, where) from None
+    except FileExistsError:
       raise
     except Exception as e:
       if wait is None or _is_final(e):
