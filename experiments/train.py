@@ -10,13 +10,13 @@ it was interrupted: restart the same command to continue.
 
 import sys
 import traceback
-from pathlib import Path
 
 from absl import app, flags, logging
 
 from jaxsynth import launch, peers
 from jaxsynth.errors import UserError, disk_trouble
 from jaxsynth.stopping import EXIT_RESTART, Stopper
+from jaxsynth.trajectory import paths
 
 _CONFIG = flags.DEFINE_string(
   'config', None, 'NAME[:PRESET] or a file; override with --config.PATH=VALUE'
@@ -103,7 +103,7 @@ def _train(overrides: list[str]) -> int:
       )
       launch.train(
         config,
-        Path(_WORKDIR.value),
+        paths.of(_WORKDIR.value),
         tensorboard_log=_TENSORBOARD.value and peers.index() == 0,
         stopping=stopping,
         allow=_ALLOW.value,

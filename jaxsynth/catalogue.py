@@ -68,10 +68,16 @@ def trajectories(workdir: Path) -> list[Path]:
   Raises:
     UserError: there is none.
   """
-  if not paths.local(workdir).is_dir():
+  workdir = paths.of(workdir)
+  seen = paths.listed(workdir)
+  if not seen.is_dir():
     raise UserError(f'no folder {workdir}')
   names = ('index.json', 'segments')
-  found = {p.parent for name in names for p in workdir.rglob(name)}
+  found = {
+    workdir / p.parent.relative_to(seen)
+    for name in names
+    for p in seen.rglob(name)
+  }
   found = sorted(p for p in found if p.name != 'damaged')
   if not found:
     raise UserError(f'{workdir} holds no trajectory')

@@ -84,7 +84,11 @@ def _parser() -> tuple[argparse.ArgumentParser, dict]:
     "    '--config.sweep.static.model.d_model=(16,32,64)'",
   )
   p.add_argument('--config', required=True, help='NAME[:PRESET] or a file')
-  p.add_argument('--workdir', required=True, help='where the runs are kept')
+  p.add_argument(
+    '--workdir',
+    required=True,
+    help='where the runs are kept: a folder, gs://BUCKET/... or s3://BUCKET/...',
+  )
   p.add_argument('--tensorboard', action='store_true', help='write live curves')
   _shards(p)
   p.add_argument(

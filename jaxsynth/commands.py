@@ -12,6 +12,7 @@ from pathlib import Path
 
 from jaxsynth.errors import UserError
 from jaxsynth.stopping import Stopper
+from jaxsynth.trajectory import paths
 
 
 def list_everything(args: argparse.Namespace) -> int:
@@ -99,7 +100,7 @@ def train(args: argparse.Namespace) -> int:
     mute = _join(args, stopping)
     groups = launch.train(
       config,
-      Path(args.workdir),
+      paths.of(args.workdir),
       tensorboard_log=args.tensorboard and not mute,
       stopping=stopping,
       allow=args.allow,
@@ -149,15 +150,16 @@ def analyze(args: argparse.Namespace) -> int:
   from jaxsynth.trajectory import shards
 
   fn = catalogue.analysis(args.analysis, args.arguments)
-  folders = shards.standing(Path(args.workdir))
+  output = args.output and paths.local(args.output, 'an analysis is written')
+  folders = shards.standing(paths.of(args.workdir))
   layout.configure()
   from jaxsynth import stage
 
   for folder in folders:
     data = stage.open_trajectory(folder).map(fn, title=args.analysis)
     print(data)
-    if args.output:
-      name = Path(args.output)
+    if output:
+      name = output
       if len(folders) > 1:
         name = name.with_stem(f'{name.stem}-{folder.name}')
       if name.exists():
@@ -172,7 +174,7 @@ def report(args: argparse.Namespace) -> int:
   from jaxsynth.studies import verdict
   from jaxsynth.trajectory import manifest
 
-  workdir = Path(args.workdir)
+  workdir = paths.of(args.workdir)
   path = workdir / 'verdict.json'
   if not path.exists():
     raise UserError(f'{workdir} holds no verdict: run `jaxsynth reproduce`')
@@ -187,7 +189,7 @@ def check(args: argparse.Namespace) -> int:
   from jaxsynth.trajectory import index
 
   layout.configure()
-  folders = catalogue.trajectories(Path(args.workdir))
+  folders = catalogue.trajectories(paths.of(args.workdir))
   if args.rebuild_index:
     for folder in folders:
       say(index.rebuild(folder))

@@ -6,12 +6,12 @@ its name, which returns the exit code.
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
 from jaxsynth.commands import say
 from jaxsynth.errors import UserError
+from jaxsynth.trajectory import paths
 
 Command = Callable[[str, str, str], argparse.ArgumentParser]
 
@@ -163,7 +163,7 @@ def zoom(args: argparse.Namespace) -> int:
   from jaxsynth.grow import zoom as zooming
   from jaxsynth.train import layout
 
-  folder = source.one_in(Path(args.trajectory))
+  folder = source.one_in(paths.of(args.trajectory))
   steps = zooming.parse_steps(args.steps)
   layout.configure()
   traj = stage.open_trajectory(folder)
@@ -172,7 +172,7 @@ def zoom(args: argparse.Namespace) -> int:
     result = zooming.zoom(
       traj.sel(run=runs_of(args.run, traj)),
       steps,
-      Path(output),
+      paths.of(output),
       evals=zooming.parse_steps(args.evals) if args.evals else None,
       tolerance=args.tolerance,
       allow=args.allow,
@@ -207,7 +207,7 @@ def extend(args: argparse.Namespace) -> int:
   from jaxsynth.train import layout
   from jaxsynth.trajectory import shards
 
-  folders = shards.standing(Path(args.workdir))
+  folders = shards.standing(paths.of(args.workdir))
   given = {name: getattr(args, name) for name in lengthen.PLANS}
   plans = {k: zoom.parse_steps(v) for k, v in given.items() if v}
   layout.configure()
@@ -220,7 +220,7 @@ def extend(args: argparse.Namespace) -> int:
     for folder in folders:
       if args.fork:
         name = source.workdir_of(folder)[1]
-        output = Path(args.fork) / 'stages' / name
+        output = paths.of(args.fork) / 'stages' / name
         code |= _proved(
           forking.fork(
             folder, args.steps, output, stopping=stopping, say=say, **options
@@ -249,7 +249,7 @@ def add_seeds(args: argparse.Namespace) -> int:
   from jaxsynth.trajectory import shards
 
   overrides = [*launch.seed_overrides(args.seeds), *args.overrides]
-  folders = seeds.in_order(shards.standing(Path(args.workdir)))
+  folders = seeds.in_order(shards.standing(paths.of(args.workdir)))
   layout.configure()
   for folder in folders:  # all are checked before one is changed
     seeds.prepared(folder, overrides, allow=args.allow)
@@ -275,7 +275,7 @@ def export(args: argparse.Namespace) -> int:
   from jaxsynth.grow import source, zoom
   from jaxsynth.trajectory import plan
 
-  traj = stage.open_trajectory(source.one_in(Path(args.trajectory)))
+  traj = stage.open_trajectory(source.one_in(paths.of(args.trajectory)))
   rows = runs_of(args.runs, traj)
   steps = None
   if args.steps:
@@ -286,7 +286,7 @@ def export(args: argparse.Namespace) -> int:
     if not len(steps):
       raise UserError(f'no snapshot is in --steps={args.steps}')
   view = traj.sel(run=rows, steps=steps)
-  size = exporting.export(view, Path(args.output), args.to, quiet=args.quiet)
+  size = exporting.export(view, args.output, args.to, quiet=args.quiet)
   print(
     f'{args.output}: {len(view.run_index)} runs, {len(view.steps)} snapshots, '
     f'{size / 1e6:.1f} MB'

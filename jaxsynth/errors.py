@@ -2,9 +2,9 @@
 
 `UserError` means: the input was wrong, nothing was written, and the message
 is one line that says what to type instead. The command line prints the line
-and exits with 2. A disk that takes no more is nobody's mistake: `disk_trouble`
-knows it, and the command line exits with 1. Anything else is a defect of ours
-and keeps its traceback.
+and exits with 2. A disk that takes no more, or a storage that does not answer,
+is nobody's mistake: `disk_trouble` knows it, and the command line exits with
+1. Anything else is a defect of ours and keeps its traceback.
 """
 
 import difflib
@@ -15,6 +15,10 @@ from collections.abc import Iterable
 
 class UserError(Exception):
   """A mistake in a config, a flag, a name or a path."""
+
+
+class StorageError(Exception):
+  """A remote storage that refuses, or does not answer; the message says so."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
@@ -48,6 +52,8 @@ def disk_trouble(error: BaseException) -> str | None:
   Returns:
     Those words, and the file where it is known; None for any other error.
   """
+  if isinstance(error, StorageError):
+    return str(error)
   known = {getattr(errno, name) for name in _DISK if hasattr(errno, name)}
   number = getattr(error, 'errno', None)
   if number in known:

@@ -24,6 +24,7 @@ import xarray as xr
 
 from jaxsynth import progress
 from jaxsynth.errors import UserError, unknown
+from jaxsynth.trajectory import paths
 from jaxsynth.trajectory.trajectory import Trajectory
 
 Update = Callable[[int, str], None]
@@ -159,7 +160,7 @@ def export(
   """
   if to not in FORMATS:
     raise unknown('format', to, FORMATS)
-  output = Path(output).absolute()
+  output = paths.local(output, 'an export is written').absolute()
   if output.exists():
     raise UserError(f'{output} exists: choose another --output')
   name, write, units = FORMATS[to]

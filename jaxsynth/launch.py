@@ -18,6 +18,7 @@ from jaxsynth.stopping import AGAIN, Stopper
 from jaxsynth.train import layout
 from jaxsynth.train.loop import Event, Stopped
 from jaxsynth.trajectory import paths
+from jaxsynth.trajectory.bucket_lock import BucketLock, take
 from jaxsynth.trajectory.lock import Lock
 from jaxsynth.trajectory.trajectory import Trajectory
 
@@ -159,8 +160,8 @@ def locked(path: Path) -> Iterator[None]:
   Raises:
     UserError: another command holds it; raised in every process.
   """
-  held: list[Lock] = []
-  peers.first(lambda: held.append(Lock(path)))
+  held: list[Lock | BucketLock] = []
+  peers.first(lambda: held.append(take(path)))
   try:
     yield
   finally:
@@ -187,7 +188,8 @@ def train(
 
   Args:
     config: what it changes of the defaults, or its name (`load_config`).
-    workdir: each group goes to workdir/stages/STAGE[/GROUP].
+    workdir: each group goes to workdir/stages/STAGE[/GROUP]; a local folder
+      or one of a bucket.
     stage_name: name of the stage.
     parent: where its runs start.
     tensorboard_log: write live curves to workdir/tensorboard.
@@ -203,7 +205,9 @@ def train(
     Trajectories by group label, the only one is called ''; of a shard, by
     their folder within the stage.
   """
-  workdir = paths.local(workdir)
+  if tensorboard_log:
+    paths.local(workdir, '--tensorboard writes')
+  workdir = paths.of(workdir)
   named = isinstance(config, str)
   config = load_config(config) if named else build.complete(config)
   layout.configure()
@@ -249,6 +253,6 @@ def stopped_text(error: Stopped) -> str:
 
 def disk_text(trouble: str) -> str:
   return (
-    f'{trouble}; what was saved before is intact: once the disk takes '
+    f'{trouble}; what was saved before is intact: once the storage takes '
     'more, run the same command again to continue'
   )

@@ -7,7 +7,6 @@ of another trajectory, matched by run identity.
 
 import dataclasses
 import math
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,15 @@ from jaxsynth.train import engine as engines
 from jaxsynth.train import layout as layouts
 from jaxsynth.train.program import Program
 from jaxsynth.trajectory import index as indexes
-from jaxsynth.trajectory import manifest, parts, plan, shards, states, store
+from jaxsynth.trajectory import (
+  manifest,
+  parts,
+  paths,
+  plan,
+  shards,
+  states,
+  store,
+)
 from jaxsynth.trajectory.trajectory import Trajectory
 from jaxsynth.types import PyTree, Run
 
@@ -150,7 +157,7 @@ def _parent_states(
   wanted = [rows[i] for i in own or range(len(rows))]
   tree = states.load(parent.trajectory, parent.step, wanted, ('branches',))
   record = {
-    'trajectory': os.path.relpath(parent.trajectory.folder, child),
+    'trajectory': paths.relative(parent.trajectory.folder, child),
     'config_hash': indexes.first_hash(parent.trajectory.index),
     'step': parent.step,
     'run_ids': [parent.trajectory.index['runs'][i]['run_id'] for i in rows],
@@ -323,7 +330,7 @@ def open_trajectory(
       `Trajectory`.
   """
   opened = shards.opened if added else Trajectory
-  bare = opened(shards.find(Path(folder)), damaged=damaged)
+  bare = opened(shards.find(paths.of(folder)), damaged=damaged)
   setup = setup or build.build(bare.index['config'])
   program = program or setup.program()
   return bare.view(apply=setup.model.apply, constants=program.constants)

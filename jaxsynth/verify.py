@@ -22,7 +22,7 @@ from jaxsynth.train.supervised import section
 from jaxsynth.train.sweep import RunSpec
 from jaxsynth.trajectory import check as checking
 from jaxsynth.trajectory import index as indexes
-from jaxsynth.trajectory import manifest, shards, store
+from jaxsynth.trajectory import manifest, paths, shards, store
 from jaxsynth.trajectory.check import Result
 from jaxsynth.trajectory.compare import differences
 from jaxsynth.trajectory.contents import same_bits
@@ -70,7 +70,8 @@ def check(folder: Path, quiet: bool = True) -> Result:
   elif not result.first:
     result.notes.append(f'{folder}: step 0 was not kept, not recomputed')
   elif index['parent']:
-    _compare_parent(result, folder / index['parent']['trajectory'])
+    parent = paths.at(folder, index['parent']['trajectory'])
+    _compare_parent(result, parent)
   else:
     _compare_initial(result, setup, quiet)
   return result

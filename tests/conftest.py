@@ -292,3 +292,24 @@ def forge():
   return SimpleNamespace(
     resign=resign, rewrite=rewrite, replace=replace, rechain=rechain
   )
+
+
+@pytest.fixture(scope='session')
+def store_server():
+  """An S3 server, see fake_store.py, that this process and its own find."""
+  from tests.fake_store import Store  # moto takes a second to import
+
+  server = Store()
+  with pytest.MonkeyPatch.context() as patch:
+    for name, value in server.env.items():
+      patch.setenv(name, value)
+    yield server
+  server.close()
+
+
+@pytest.fixture
+def remote(store_server, tmp_path):
+  """(the server, the URL of a folder of this test)."""
+  yield store_server, f'{store_server.url}/{tmp_path.name}'
+  store_server.refuse = lambda environ: False
+  store_server.ignore_conditions = False

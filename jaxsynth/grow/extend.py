@@ -16,7 +16,7 @@ from jaxsynth.errors import UserError
 from jaxsynth.grow import lengthen, source
 from jaxsynth.train.program import Program
 from jaxsynth.trajectory import index as indexes
-from jaxsynth.trajectory import plan, shards
+from jaxsynth.trajectory import paths, plan, shards
 from jaxsynth.trajectory.trajectory import Trajectory
 from jaxsynth.trajectory.writer import Writer
 
@@ -85,7 +85,7 @@ def prepared(
   Raises:
     UserError: as `extend`, of which these are the arguments.
   """
-  folder = Path(folder)
+  folder = paths.of(folder)
   workdir, _ = source.workdir_of(folder)
   if (workdir / 'config.json').exists():
     raise UserError(

@@ -7,7 +7,6 @@ last step would be another experiment: its optimizer and its data would begin
 again.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,8 +15,16 @@ from jaxsynth.errors import UserError
 from jaxsynth.grow import lengthen, proof, source
 from jaxsynth.grow.zoom import Zoomed
 from jaxsynth.train.program import Program
+from jaxsynth.trajectory import (
+  bucket_lock,
+  manifest,
+  paths,
+  plan,
+  saves,
+  shards,
+  states,
+)
 from jaxsynth.trajectory import index as indexes
-from jaxsynth.trajectory import manifest, plan, saves, shards, states
 from jaxsynth.trajectory.trajectory import Trajectory
 
 
@@ -53,7 +60,7 @@ def fork(
     UserError: the source cannot be retraced or `output` holds something else.
     loop.Stopped: `stopping` said so; what was done is saved.
   """
-  traj, output = Trajectory(Path(folder)), Path(output).absolute()
+  traj, output = Trajectory(paths.of(folder)), paths.of(output).absolute()
   if shards.added(traj.folder):
     raise UserError(
       f'runs were added to {folder}: a fork has those of its config, fork a '
@@ -81,7 +88,7 @@ def fork(
   copied = _copied(traj, begin, branches)
   record = {
     'kind': 'fork',
-    'trajectory': os.path.relpath(traj.folder, output),
+    'trajectory': paths.relative(traj.folder, output),
     'config_hash': indexes.first_hash(traj.index),
     'step': begin,
     'run_ids': [run['run_id'] for run in traj.index['runs']],
@@ -128,7 +135,11 @@ def _require_free(output: Path) -> None:
   """
   if indexes.path_of(output).exists():
     return
-  begun = ('lock', 'indexes', 'index.json.part')
-  foreign = [p.name for p in output.glob('*') if p.name not in begun]
+  begun = ('indexes', 'index.json.part')
+  foreign = [
+    p.name
+    for p in output.glob('*')
+    if p.name not in begun and not bucket_lock.belongs(p.name)
+  ]
   if foreign:
     raise UserError(f'{output} holds {foreign[0]!r}: choose another folder')

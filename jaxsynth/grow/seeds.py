@@ -16,7 +16,7 @@ from jaxsynth.errors import UserError, unknown
 from jaxsynth.grow import source
 from jaxsynth.train.program import Program
 from jaxsynth.trajectory import index as indexes
-from jaxsynth.trajectory import shards
+from jaxsynth.trajectory import paths, shards
 from jaxsynth.trajectory.trajectory import Trajectory
 
 _SEEDS = ('sweep.seeds', 'sweep.first_seed')
@@ -69,7 +69,7 @@ def prepared(
   Raises:
     UserError: as `add_runs`, of which these are the arguments.
   """
-  traj = Trajectory(Path(folder))
+  traj = Trajectory(paths.of(folder))
   if traj.index.get('origin'):
     raise UserError(
       f'{folder} is a {traj.index["origin"]["kind"]}: add runs to '
@@ -160,6 +160,6 @@ def in_order(folders: Sequence[Path]) -> list[Path]:
     record = indexes.read(folder).get('parent')
     if record is None:
       return 0
-    return 1 + depth((folder / record['trajectory']).resolve())
+    return 1 + depth(paths.at(folder, record['trajectory']).resolve())
 
   return sorted(folders, key=depth)

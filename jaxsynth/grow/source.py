@@ -1,7 +1,6 @@
 """What growing starts from: a training on disk that this code can retrace."""
 
 import copy
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from jaxsynth.train import layout as layouts
 from jaxsynth.train.program import Program
 from jaxsynth.train.sweep import RunSpec
 from jaxsynth.trajectory import index as indexes
-from jaxsynth.trajectory import manifest, shards
+from jaxsynth.trajectory import manifest, paths, shards
 from jaxsynth.trajectory.compare import differences
 from jaxsynth.trajectory.trajectory import Trajectory
 
@@ -143,8 +142,7 @@ def parent_of(traj: Trajectory) -> stage.Parent | None:
   records = [shard.index.get('parent') for shard in traj.shards]
   if records[0] is None:
     return None
-  here = os.path.join(traj.folder.absolute(), records[0]['trajectory'])
-  folder = Path(os.path.normpath(here))  # symlinks as they were written
+  folder = paths.at(traj.folder, records[0]['trajectory'])
   parent = shards.opened(folder)
   if indexes.first_hash(parent.index) != records[0]['config_hash']:
     raise UserError(
@@ -162,7 +160,7 @@ def workdir_of(folder: Path) -> tuple[Path, str]:
   WORKDIR/stages/train/width=8 is ('WORKDIR', 'train/width=8'); a folder
   outside any workdir is its own name in its parent.
   """
-  folder = Path(folder).absolute()
+  folder = paths.of(folder).absolute()
   for above in folder.parents:
     if above.name == 'stages':
       return above.parent, folder.relative_to(above).as_posix()
@@ -175,7 +173,7 @@ def one_in(path: Path) -> Path:
   Raises:
     UserError: there is none, or several to choose from.
   """
-  found = shards.standing(Path(path))
+  found = shards.standing(paths.of(path))
   if len(found) > 1:
     listed = ', '.join(str(f) for f in found[:4])
     more = ', ...' if len(found) > 4 else ''

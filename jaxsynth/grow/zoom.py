@@ -7,7 +7,6 @@ source has between them, so that it can be proved to be the same training:
 see `jaxsynth.grow.proof`.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from jaxsynth.errors import UserError
 from jaxsynth.grow import proof, source
 from jaxsynth.train.program import Program
 from jaxsynth.trajectory import index as indexes
-from jaxsynth.trajectory import manifest, plan, states
+from jaxsynth.trajectory import manifest, paths, plan, states
 from jaxsynth.trajectory.trajectory import Trajectory
 
 
@@ -87,7 +86,7 @@ def zoom(
   found = source.of(traj, program, allow)
   first, last, setup = _planned(traj, steps, evals)
   trained = traj.segments[-1][1]['stop']
-  output = Path(output).absolute()
+  output = paths.of(output).absolute()
   origin, parent = _origin(traj, first, last, output)
   specs = origin.runs
   begun = f'the full state at step {origin.start}'
@@ -165,7 +164,7 @@ def _origin(
     parent = source.parent_of(traj)
   record = {
     'kind': 'zoom',
-    'trajectory': os.path.relpath(traj.folder, output),
+    'trajectory': paths.relative(traj.folder, output),
     'config_hash': indexes.first_hash(traj.index),
     'step': begin,
     'run_ids': [traj.index['runs'][i]['run_id'] for i in traj.run_index],

@@ -22,7 +22,7 @@ from jaxsynth.trajectory.writer import differences
 
 def _claim_workdir(workdir: Path, full: dict[str, Any]) -> None:
   """Makes the workdir of this config, or refuses one of another config."""
-  path = paths.local(workdir) / 'config.json'
+  path = workdir / 'config.json'
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     if path.exists():
@@ -67,6 +67,7 @@ def reproduce(
   Raises:
     UserError: a mistake in the arguments; nothing was changed.
   """
+  workdir = paths.local(workdir, 'a study writes figures, results and a page')
   study = studies.get(name)
   full = launch.load_config(f'{name}:{preset}', overrides)
   first = next(iter(build.groups(full).values()))

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxsynth import progress
 from jaxsynth.config import config_hash
-from jaxsynth.trajectory import contents, manifest, plan, saves
+from jaxsynth.trajectory import contents, manifest, paths, plan, saves
 from jaxsynth.trajectory import index as indexes
 from jaxsynth.trajectory.contents import Fault, Save
 from jaxsynth.trajectory.history import History
@@ -80,6 +80,7 @@ def check(folder: Path, quiet: bool = True) -> Result:
   Returns:
     What was found; no faults means everything is as it was written.
   """
+  folder = paths.listed(folder)
   result = Result(folder)
   _index(result)
   faults, warnings = contents.strays(folder)

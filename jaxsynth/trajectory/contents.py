@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxsynth.trajectory import manifest, saves, store
+from jaxsynth.errors import StorageError
+from jaxsynth.trajectory import bucket_lock, manifest, saves, store
 
 
 class Fault(NamedTuple):
@@ -75,6 +76,8 @@ def read(path: Path, later: bool) -> tuple[Save | None, list[Fault], list[str]]:
     try:
       arrays[name] = _array(path, name, stated)
     except Exception as e:  # whatever a damaged file makes TensorStore raise
+      if store.is_trouble(e):
+        raise StorageError(f'{path}: {e}') from None
       if not faults or not isinstance(e, ValueError):
         first = (str(e).splitlines() or [''])[0]
         faults.append(Fault(str(path), f'cannot be read: {first}', name))
@@ -157,17 +160,17 @@ def same_bits(one: np.ndarray, two: np.ndarray) -> np.ndarray:
 
 def strays(folder: Path) -> tuple[list[Fault], list[str]]:
   """Files that are no part of a trajectory: faults among the saves."""
-  known = {'index.json', 'indexes', 'lock', 'damaged', *saves.KINDS}
+  known = {'index.json', 'indexes', 'damaged', *saves.KINDS}
   known |= {'shards', 'proof.json'}  # each shard is a trajectory of its own
   faults, warnings = [], []
   for path in sorted(folder.iterdir()):
-    if path.name not in known:
+    if path.name not in known and not bucket_lock.belongs(path.name):
       warnings.append(f'{path}: not a part of a trajectory')
   if (folder / 'damaged').is_dir():
     count = len(list((folder / 'damaged').iterdir()))
     warnings.append(f'{folder / "damaged"}: holds {count} pieces set aside')
   for kind in saves.KINDS:
-    if not (folder / kind).is_dir():
+    if isinstance(folder, Path) and not (folder / kind).is_dir():
       faults.append(Fault(str(folder / kind), 'missing'))
       continue
     for path in sorted((folder / kind).iterdir()):

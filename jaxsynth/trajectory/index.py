@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxsynth.trajectory import manifest, saves
-from jaxsynth.trajectory.lock import Lock
+from jaxsynth.trajectory.bucket_lock import take
 
 _NAME, _COPIES = 'index.json', 'indexes'
 # Notes of what was done later, not part of what is compared.
@@ -135,7 +135,7 @@ def rebuild(folder: Path) -> str:
     UserError: another process is writing the trajectory.
     DamagedError: there is no copy to rebuild it from.
   """
-  with Lock(folder / 'lock'):
+  with take(folder / 'lock'):
     try:
       read(folder)
       return f'{path_of(folder)} is intact, nothing to rebuild'

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxsynth.trajectory import manifest
+from jaxsynth.errors import StorageError
+from jaxsynth.trajectory import manifest, store
 from jaxsynth.trajectory.lazy import Lazy, dense, positions
 
 
@@ -27,6 +28,7 @@ class Leaf:
 
   Raises:
     DamagedError: on reading, if a value is not what was written.
+    StorageError: on reading, if the storage does not answer.
   """
 
   def __init__(
@@ -110,8 +112,10 @@ class Leaf:
         )
       row -= count
 
-  def _unreadable(self, error: Exception) -> manifest.DamagedError:
+  def _unreadable(self, error: Exception) -> Exception:
     first = (str(error).splitlines() or [''])[0]
+    if store.is_trouble(error):
+      return StorageError(f'{self._parts[0][0].parent}: {first}')
     return manifest.DamagedError(
       f'{self._parts[0][0].parent}: {self._name} cannot be read: {first}'
     )

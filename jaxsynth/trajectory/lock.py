@@ -25,7 +25,7 @@ from jaxsynth.errors import UserError
 BEAT, WATCH = 5.0, 20.0
 
 
-def _started(pid: int) -> str | None:
+def started(pid: int) -> str | None:
   """When a process of this host started, in its kernel's words; None if it
   is not alive, '' where the kernel does not say."""
   try:
@@ -86,7 +86,7 @@ class Lock:
       {
         'pid': os.getpid(),
         'host': socket.gethostname(),
-        'started': _started(os.getpid()),
+        'started': started(os.getpid()),
         'since': now.isoformat(' ', 'seconds'),
       }
     )
@@ -105,7 +105,7 @@ class Lock:
 
   def _alive(self, holder: dict[str, Any], watch: float | None) -> bool:
     if holder['host'] == socket.gethostname():
-      return _started(holder['pid']) == holder['started']
+      return started(holder['pid']) == holder['started']
     seen = self.path.stat().st_mtime_ns
     end = time.monotonic() + (WATCH if watch is None else watch)
     while time.monotonic() < end:
@@ -120,6 +120,13 @@ class Lock:
       self._file.truncate(0)
       self._file.write(json.dumps(holder) + '\n')
       self._file.flush()
+
+  def held(self) -> bool:
+    """Always: what holds the file cannot lose it, unlike a `BucketLock`."""
+    return True
+
+  def check(self) -> None:
+    """Nothing, see `held`."""
 
   def _beat(self) -> None:
     while not self._closing.wait(BEAT):

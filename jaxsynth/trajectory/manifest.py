@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 from zlib_ng import zlib_ng
 
-from jaxsynth.errors import UserError
+from jaxsynth.errors import StorageError, UserError
+from jaxsynth.trajectory.bucket import BucketPath
 
 # 2: the index is signed, and saves name the saves before them.
 FORMAT = 2
@@ -49,7 +50,7 @@ def file_digest(path: Path, like: str = '') -> str:
   """
   strong = hashlib.blake2b(digest_size=16) if len(like) == 32 else None
   crc, block = 0, memoryview(bytearray(_BLOCK))
-  with open(path, 'rb', buffering=0) as f:
+  with path.open('rb', buffering=0) as f:
     while count := f.readinto(block):
       if strong:
         strong.update(block[:count])
@@ -73,14 +74,27 @@ def _render(value: Any, compact: bool) -> str:
   return text + '\n'
 
 
-def write_json(path: Path, value: Any, compact: bool = False) -> None:
+def write_json(
+  path: Path, value: Any, compact: bool = False, new: bool = False
+) -> None:
   """Writes JSON so that a reader sees the old file or the new, never half.
 
   Args:
     path: the file.
     value: what it says.
     compact: on one line, for what is long and read often.
+    new: in a bucket, replace no file that says something else.
+
+  Raises:
+    StorageError: there is one.
   """
+  if isinstance(path, BucketPath):  # one object is put whole or not at all
+    data = _render(value, compact).encode()
+    if not new:
+      path.write_bytes(data)
+    elif not path.create(data) and path.read_bytes() != data:
+      raise StorageError(f'{path}: was written by another process meanwhile')
+    return
   part = path.with_name(path.name + '.part')
   with open(part, 'w') as f:
     f.write(_render(value, compact))
@@ -194,11 +208,19 @@ def path_of(folder: Path) -> Path:
 
 
 def account(
-  folder: Path, arrays: Mapping[str, np.ndarray]
+  folder: Path,
+  arrays: Mapping[str, np.ndarray],
+  known: dict[str, list] | None = None,
 ) -> dict[str, dict[str, Any]]:
-  """What a manifest says of files in a folder and of the arrays in them."""
+  """What a manifest says of files in a folder and of the arrays in them.
+
+  Args:
+    folder: the save.
+    arrays: what is in it.
+    known: `stated_files` of it, if they were looked at before.
+  """
   with ThreadPoolExecutor(1) as pool:  # its CRC leaves the lock to others
-    known = getattr(arrays, 'files', None)
+    known = known or getattr(arrays, 'files', None)
     files = pool.submit(lambda: known or stated_files(folder))
     crc32 = checksums(arrays)
   return {
@@ -212,7 +234,10 @@ def account(
 
 
 def commit(
-  folder: Path, arrays: Mapping[str, np.ndarray], labels: dict[str, Any]
+  folder: Path,
+  arrays: Mapping[str, np.ndarray],
+  labels: dict[str, Any],
+  known: dict[str, list] | None = None,
 ) -> dict[str, Any]:
   """Writes the manifest of a finished save and returns it.
 
@@ -221,13 +246,14 @@ def commit(
     arrays: what was handed to it, name -> [R, ...]; written in parts, they
       know their checksums and files (`trajectory.parts.Whole`).
     labels: what the save holds: steps, run ids, ...
+    known: see `account`.
   """
   body = {
     **labels,
     'format': FORMAT,
-    **account(folder, arrays),
+    **account(folder, arrays, known),
   }
-  write_json(path_of(folder), signed(body), compact=True)
+  write_json(path_of(folder), signed(body), compact=True, new=True)
   return body
 
 
@@ -265,6 +291,19 @@ def read(folder: Path) -> dict[str, Any]:
   return load_signed(path_of(folder))
 
 
+def read_all(folders: list[Path]) -> list[dict[str, Any] | DamagedError]:
+  """The manifests of saves, or what is wrong with them, read side by side."""
+
+  def one(folder: Path) -> dict[str, Any] | DamagedError:
+    try:
+      return read(folder)
+    except DamagedError as e:
+      return e
+
+  with ThreadPoolExecutor(16) as pool:
+    return list(pool.map(one, folders))
+
+
 def differing_files(folder: Path, body: dict, contents: bool = True) -> list:
   """(path, what is wrong) of every file that is not as the manifest says.
 
@@ -290,10 +329,18 @@ def differing_files(folder: Path, body: dict, contents: bool = True) -> list:
   return out
 
 
-def faults(folder: Path, contents: bool = True) -> list[str]:
-  """Every difference between a save's files and its manifest, named."""
+def faults(
+  folder: Path, contents: bool = True, body: dict | None = None
+) -> list[str]:
+  """Every difference between a save's files and its manifest, named.
+
+  Args:
+    folder: the save.
+    contents: see `differing_files`.
+    body: its manifest, if it was read before.
+  """
   try:
-    body = read(folder)
+    body = read(folder) if body is None else body
   except DamagedError as e:
     return [str(e)]
   if not folder.is_dir():

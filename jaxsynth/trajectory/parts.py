@@ -17,9 +17,7 @@ one another in the order of runs: the reader (`store.open_array`) sees one
 array, and checking, resuming and reading need not know who wrote it.
 """
 
-import os
 import secrets
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from jaxsynth import peers
-from jaxsynth.trajectory import manifest, store
+from jaxsynth.trajectory import manifest, paths, saves, store
 from jaxsynth.trajectory.queue import SaveQueue
 from jaxsynth.trajectory.writer import Writer, load_state, step_name
 from jaxsynth.types import PyTree
@@ -82,8 +80,10 @@ class _Parts:
     staging.mkdir(parents=True, exist_ok=True)
     if self.runs:
       name = f'{store.PART}{self.runs.start:05d}'
-      store.save_part(staging / name, arrays)
-      said = manifest.account(staging / name, arrays)
+      known = saves.place(
+        staging / name, lambda here: store.save_part(here, arrays)
+      )
+      said = manifest.account(staging / name, arrays, known)
       files = {f'{name}/{file}': x for file, x in said['files'].items()}
       body = {**said, 'files': files, 'runs': len(self.runs)}
       manifest.write_json(staging / f'{name}.json', body)
@@ -119,11 +119,11 @@ class FirstWriter(Writer):
     self._drop(folder)
 
   def _place(self, folder: Path, arrays: dict) -> None:
-    os.rename(self._parts.staging(folder), folder)
+    self._parts.staging(folder).rename(folder)
 
   def _drop(self, folder: Path) -> None:
     """Removes parts that were not needed: the save stood from before."""
-    shutil.rmtree(self._parts.staging(folder), ignore_errors=True)
+    paths.remove(self._parts.staging(folder), ignore_errors=True)
 
   def committed_stop(self, start: int) -> int | None:
     return peers.first(lambda: Writer.committed_stop(self, start))
@@ -154,7 +154,7 @@ class PartWriter:
   """The writer of every other process: its parts, and what process 0 says."""
 
   def __init__(self, parts: _Parts, rows: range, folder: Path):
-    self.folder, self._parts = Path(folder).absolute(), parts
+    self.folder, self._parts = paths.of(folder).absolute(), parts
     self._rows = slice(rows.start, rows.stop)
     self._queue = SaveQueue()
     self.memory = self._queue.memory

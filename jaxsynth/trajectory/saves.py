@@ -5,13 +5,12 @@ without a hole, and moves aside what is damaged: nothing is ever deleted that
 was committed once.
 """
 
-import os
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxsynth.errors import unknown
-from jaxsynth.trajectory import manifest
+from jaxsynth.errors import StorageError, unknown
+from jaxsynth.trajectory import manifest, paths
 
 DAMAGED = ('raise', 'skip')
 KINDS = ('segments', 'checkpoints', 'branches')
@@ -32,8 +31,11 @@ def _order(name: str) -> tuple[int, str]:
 
 def committed(folder: Path) -> list[Path]:
   """The committed saves in a folder, by step."""
+  seen = paths.listed(folder)
   return [
-    p for p in named(folder) if p.is_dir() and manifest.path_of(p).is_file()
+    folder / p.name
+    for p in named(seen)
+    if p.is_dir() and manifest.path_of(p).is_file()
   ]
 
 
@@ -71,15 +73,15 @@ def history(
     start: where the trajectory begins: 0 unless it is a zoom.
   """
   out, reached = [], start
-  paths = named(folder / 'segments')
-  if paths and not os.path.lexists(manifest.path_of(paths[-1])):
-    paths.pop()  # being written, or never finished
-  for path in paths:
+  found = named(paths.listed(folder / 'segments'))
+  if found and not paths.there(manifest.path_of(found[-1])):
+    found.pop()  # being written, or never finished
+  for path, said in zip(found, manifest.read_all(found)):
     start = int(path.name)
     if reached is not None and start > reached:
       missing = f'{folder}: the segment of steps {reached}..{start} is missing'
       out.append(Piece(reached, start, None, None, missing))
-    body, fault = _segment(path, contents)
+    body, fault = _segment(path, said, contents)
     if reached is not None and start < reached:
       fault = f'{path}: starts before step {reached}, where another ends'
     reached = body['stop'] if body else None
@@ -87,15 +89,15 @@ def history(
   return out
 
 
-def _segment(path: Path, contents: bool) -> tuple[dict | None, str]:
+def _segment(
+  path: Path, body: dict | manifest.DamagedError, contents: bool
+) -> tuple[dict | None, str]:
   """The manifest of a segment, if readable, and what is wrong with it."""
-  try:
-    body = manifest.read(path)
-  except manifest.DamagedError as e:
-    return None, str(e)
+  if isinstance(body, manifest.DamagedError):
+    return None, str(body)
   if body['start'] != int(path.name):
     return body, f'{path}: labelled as starting at step {body["start"]}'
-  return body, '; '.join(manifest.faults(path, contents)[:3])
+  return body, '; '.join(manifest.faults(path, contents, body)[:3])
 
 
 def readable(
@@ -149,10 +151,10 @@ def copy(path: Path, folder: Path) -> None:
     raise manifest.DamagedError(faults[0])
   set_aside(folder, target)
   target.parent.mkdir(parents=True, exist_ok=True)
-  shutil.copytree(path, target)
-  part = target.with_name(target.name + '.json.part')
-  shutil.copyfile(manifest.path_of(path), part)
-  os.replace(part, manifest.path_of(target))
+  paths.copy(path, target)
+  manifest.write_json(
+    manifest.path_of(target), manifest.load_json(manifest.path_of(path))
+  )
 
 
 def set_aside(folder: Path, path: Path) -> Path | None:
@@ -161,7 +163,7 @@ def set_aside(folder: Path, path: Path) -> Path | None:
   Returns:
     Where it lies now; None if there was nothing.
   """
-  pieces = [p for p in (path, manifest.path_of(path)) if os.path.lexists(p)]
+  pieces = [p for p in (path, manifest.path_of(path)) if paths.there(p)]
   if not pieces:
     return None
   aside, count = folder / _ASIDE, 0
@@ -169,12 +171,47 @@ def set_aside(folder: Path, path: Path) -> Path | None:
   base = '-'.join(path.relative_to(folder).parts)
   while True:
     target = aside / (f'{base}-{count}' if count else base)
-    if not any(map(os.path.lexists, (target, manifest.path_of(target)))):
+    if not any(map(paths.there, (target, manifest.path_of(target)))):
       break
     count += 1
   for piece in pieces:
-    os.rename(piece, manifest.path_of(target) if piece != path else target)
+    piece.rename(manifest.path_of(target) if piece != path else target)
   return target
+
+
+def place(folder: Path, write: Callable[[Path], None]) -> dict | None:
+  """Has `write` make a save's folder, wherever that lies.
+
+  Returns:
+    What a manifest says of its files, where that is known now.
+  """
+  return paths.written(folder, write, manifest.stated_files)
+
+
+def probe(folder: Path) -> None:
+  """Raises OSError where a save cannot be written.
+
+  Orbax takes minutes to give up on a read-only disk. Buckets take what the
+  lock's object was taken with.
+  """
+  if isinstance(folder, Path):
+    part = folder.with_name(f'{folder.name}.part')
+    part.touch()
+    part.unlink()
+
+
+def clear(folder: Path) -> None:
+  """Removes what a save that failed has left, as far as that is possible."""
+  try:
+    if paths.there(manifest.path_of(folder)):
+      return  # committed, by whomever
+    for half in list(folder.parent.glob(f'{folder.name}*')):
+      if half.is_dir():
+        paths.remove(half, ignore_errors=True)
+      else:
+        half.unlink()
+  except StorageError:  # the next start sweeps
+    pass
 
 
 def _half(path: Path) -> Path:
@@ -184,8 +221,8 @@ def _half(path: Path) -> Path:
 
 def drop(path: Path) -> None:
   """Deletes a full state that newer ones replace."""
-  os.replace(manifest.path_of(path), _half(path))
-  shutil.rmtree(path)
+  manifest.path_of(path).replace(_half(path))
+  paths.remove(path)
   _half(path).unlink()
 
 
@@ -197,6 +234,9 @@ def sweep(folder: Path) -> None:
   """
   for kind in KINDS:
     (folder / kind).mkdir(exist_ok=True)
+  if not isinstance(folder, Path):
+    paths.sweep_scratch()
+  folder = paths.listed(folder)
   keep = [path for kind in KINDS for path in committed(folder / kind)]
   last = max((int(path.name) for path in keep), default=-1)
   found = [path for kind in KINDS for path in (folder / kind).iterdir()]
@@ -206,7 +246,7 @@ def sweep(folder: Path) -> None:
       if old and not _half(path).exists():
         set_aside(folder, path)
       else:
-        shutil.rmtree(path)
+        paths.remove(path)
   for name in ('', 'indexes', *KINDS):
     for path in (folder / name).glob('*.part'):
       path.unlink()

@@ -20,6 +20,7 @@ import numpy as np
 
 from jaxsynth.errors import UserError
 from jaxsynth.trajectory import index as indexes
+from jaxsynth.trajectory import paths
 from jaxsynth.trajectory.compare import differences
 from jaxsynth.trajectory.leaf import expand
 from jaxsynth.trajectory.saves import committed
@@ -256,16 +257,18 @@ def standing(workdir: Path) -> list[Path]:
   Raises:
     UserError: there is none.
   """
-  if not workdir.is_dir():
+  workdir = paths.of(workdir)
+  seen = paths.listed(workdir)
+  if not seen.is_dir():
     raise UserError(f'no folder {workdir}')
   found = []
   names = ('index.json', 'segments')
-  inside = {p.parent for name in names for p in workdir.rglob(name)}
+  inside = {p.parent for name in names for p in seen.rglob(name)}
   for path in sorted(filter(_trajectory, inside)):
     shard = path.parent.name == FOLDER and _trajectory(path.parents[1])
     zoom = (indexes.read(path).get('origin') or {}).get('kind') == 'zoom'
-    if path == workdir or not (shard or zoom):
-      found.append(path)
+    if path == seen or not (shard or zoom):
+      found.append(workdir / path.relative_to(seen))
   if not found:
     raise UserError(f'{workdir} holds no trajectory')
   return found

@@ -20,7 +20,10 @@ import tensorstore as ts
 from absl import logging
 from orbax.checkpoint import v1 as ocp
 
+from jaxsynth.errors import StorageError
 from jaxsynth.leaves import name as leaf_name
+from jaxsynth.trajectory import paths
+from jaxsynth.trajectory.bucket import BucketPath
 from jaxsynth.trajectory.lazy import Lazy, Part, Where, positions
 from jaxsynth.types import PyTree
 
@@ -34,6 +37,16 @@ logging.get_absl_logger().addFilter(
 _ARRAYS = 'state'
 # Folders of a save that several processes wrote, in the order of its runs.
 PART = 'part-'
+# How often a request to a bucket is repeated: for about two minutes.
+_PATIENT = {
+  's3_request_retries': {'max_retries': 7},
+  'gcs_request_retries': {'max_retries': 7},
+}
+# How TensorStore begins what is about a storage, not about what it holds.
+_TROUBLE = (
+  *('ABORTED', 'DEADLINE_EXCEEDED', 'PERMISSION_DENIED'),
+  *('RESOURCE_EXHAUSTED', 'UNAUTHENTICATED', 'UNAVAILABLE'),
+)
 # Most ranges of a chunk that are read apart instead of the whole chunk.
 _STRETCHES = 8
 
@@ -144,6 +157,11 @@ def save_part(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
   transaction.commit_sync()
 
 
+def is_trouble(error: Exception) -> bool:
+  """Whether a failed read says nothing of the data: its storage is away."""
+  return str(error).startswith(_TROUBLE)
+
+
 def context() -> ts.Context:
   """Shared by the arrays of one trajectory: threads, and 64 MiB of cache."""
   return ts.Context(
@@ -156,7 +174,7 @@ def context() -> ts.Context:
 
 def bases(folder: Path) -> list[Path]:
   """Where the arrays of a save lie: one folder, or one a part."""
-  parts = folder.resolve().glob(f'{PART}*[0-9]')
+  parts = paths.listed(folder.resolve()).glob(f'{PART}*[0-9]')
   return sorted(parts, key=_first_run) or [folder.resolve() / _ARRAYS]
 
 
@@ -166,6 +184,8 @@ def _first_run(base: Path) -> int:
 
 def _kvstore(base: Path) -> dict:
   """What TensorStore calls such a folder."""
+  if isinstance(base, BucketPath):
+    return {'driver': 'ocdbt', 'base': {**base.kvstore(), 'context': _PATIENT}}
   return {'driver': 'ocdbt', 'base': f'file://{base}/'}
 
 
@@ -342,8 +362,16 @@ def load(folder: Path, names: list[str], rows=slice(None)) -> dict:
 
   Returns:
     name -> numpy array.
+
+  Raises:
+    StorageError: the storage does not answer.
   """
   shared, where = context(), bases(folder)
   opening = {n: [_opening(base, n, shared) for base in where] for n in names}
-  futures = {n: _whole(o)[rows].read() for n, o in opening.items()}
-  return {n: np.asarray(f.result()) for n, f in futures.items()}
+  try:
+    futures = {n: _whole(o)[rows].read() for n, o in opening.items()}
+    return {n: np.asarray(f.result()) for n, f in futures.items()}
+  except ValueError as e:
+    if is_trouble(e):
+      raise StorageError(f'{folder}: {e}') from None
+    raise

@@ -65,7 +65,7 @@ class Trajectory:
   damaged: str = 'raise'
 
   def __post_init__(self):
-    paths.local(self.folder)
+    object.__setattr__(self, 'folder', paths.of(self.folder))
     names = ('index.json', 'segments')
     if not any((self.folder / name).exists() for name in names):
       raise UserError(f'{self.folder} holds no trajectory (no index.json)')
@@ -114,7 +114,7 @@ class Trajectory:
   def origin(self) -> 'Trajectory | None':
     """What this zooms into or was forked from; see `index['origin']`."""
     record = self.index.get('origin')
-    folder = record and (self.folder / record['trajectory']).resolve()
+    folder = record and paths.at(self.folder, record['trajectory']).resolve()
     return record and Trajectory(folder, self.apply, self.constants)
 
   @cached_property

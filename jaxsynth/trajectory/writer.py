@@ -13,7 +13,6 @@ is set aside and written anew.
 """
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,12 @@ import numpy as np
 from jaxsynth import progress
 from jaxsynth.trajectory import index as indexes
 from jaxsynth.trajectory import manifest, paths, saves, store
+from jaxsynth.trajectory.bucket_lock import take
 from jaxsynth.trajectory.compare import (
   allowed_differences,
   differences,
   differing_rows,
 )
-from jaxsynth.trajectory.lock import Lock
 from jaxsynth.trajectory.queue import SaveQueue
 from jaxsynth.trajectory.saves import committed
 from jaxsynth.types import PyTree
@@ -66,9 +65,9 @@ class Writer:
   def __init__(
     self, folder: Path, index: dict[str, Any], allow: tuple[str, ...] = ()
   ):
-    self.folder = folder = paths.local(folder).absolute()
+    self.folder = folder = paths.of(folder).absolute()
     index = json.loads(json.dumps(index))  # as it will be read back
-    self._lock = Lock(folder / 'lock')
+    self._lock = take(folder / 'lock')
     try:
       index = self._open(index, allow)
     except BaseException:
@@ -220,24 +219,21 @@ class Writer:
       followed = all(old.get(k) == v for k, v in stated.items())
       if followed and not manifest.faults(folder):
         return old
+    self._lock.check()  # what lies there may be of who took it over
     if aside := saves.set_aside(self.folder, folder):
       progress.note(f'{folder} was damaged: set aside as {aside}, rewritten')
     return self._write(folder, arrays, {**labels, **links})
 
   def _write(self, folder: Path, arrays: dict, labels: dict) -> dict[str, Any]:
     """One save and its manifest, or an error and nothing half-written."""
-    probe = folder.with_name(f'{folder.name}.part')
-    probe.touch()  # Orbax takes minutes to give up on a read-only disk
-    probe.unlink()
+    saves.probe(folder)
     try:
-      self._place(folder, arrays)
-      return manifest.commit(folder, arrays, labels)
+      known = self._place(folder, arrays)
+      self._lock.check()
+      return manifest.commit(folder, arrays, labels, known)
     except Exception:
-      for half in folder.parent.glob(f'{folder.name}*'):
-        if half.is_dir():
-          shutil.rmtree(half, ignore_errors=True)
-        else:
-          half.unlink()
+      if self._lock.held():
+        saves.clear(folder)
       raise
 
   def checkpoint(self, step: int, state: PyTree, keep: bool) -> None:
@@ -262,8 +258,9 @@ class Writer:
     for old in committed(self.folder / 'checkpoints')[:-KEEP_CHECKPOINTS]:
       saves.drop(old)
 
-  def _place(self, folder: Path, arrays: dict) -> None:
-    store.save(folder, arrays)
+  def _place(self, folder: Path, arrays: dict) -> dict | None:
+    """Writes the folder of a save; see `saves.place`."""
+    return saves.place(folder, lambda here: store.save(here, arrays))
 
   def finished(self, last: int) -> bool:
     """Whether the full state after step `last` and all before it are there."""

@@ -16,7 +16,7 @@ SAVE = 'jaxsynth.trajectory.store:save'
 COMMIT = 'jaxsynth.trajectory.manifest:commit'
 JSON = 'jaxsynth.trajectory.manifest:write_json'
 REST = (
-  'what was saved before is intact: once the disk takes more, run the same '
+  'what was saved before is intact: once the storage takes more, run the same '
   'command again to continue'
 )
 

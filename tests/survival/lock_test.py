@@ -58,7 +58,7 @@ def claim(path, pid, host=None, started=None):
       {
         'pid': pid,
         'host': host or socket.gethostname(),
-        'started': lock._started(pid) if started is None else started,
+        'started': lock.started(pid) if started is None else started,
         'since': '2026-01-02 03:04:05+00:00',
       }
     )
@@ -74,7 +74,7 @@ def test_without_flock_a_living_process_is_believed(generous, tmp_path):
     lock.Lock(path)
   child.kill()
   for _ in range(500):
-    if lock._started(child.pid) is None:
+    if lock.started(child.pid) is None:
       break
     time.sleep(0.01)
   lock.Lock(path).close()  # dead, though not yet buried
