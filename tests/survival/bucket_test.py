@@ -31,7 +31,9 @@ DEFAULT = 'uploaded, no manifest'
 @pytest.fixture(scope='module')
 def distant(commands, store_server, tmp_path_factory):
   """Starts commands that know the server."""
-  zygote = type(commands)(tmp_path_factory.mktemp('distant'))
+  with pytest.MonkeyPatch.context() as patch:  # what the killed leave
+    patch.setenv('TMPDIR', str(tmp_path_factory.mktemp('scratch')))
+    zygote = type(commands)(tmp_path_factory.mktemp('distant'))
   yield zygote
   zygote.close()
 
