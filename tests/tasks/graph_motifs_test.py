@@ -97,7 +97,7 @@ def test_motifs_are_apart_and_ghosts_join_sinks_to_sources():
   np.testing.assert_array_equal(motifs.ghosts, expected)
 
 
-def test_permutations_are_uniform_():
+def test_permutations_are_uniform():
   drawn = np.asarray(
     jax.jit(lambda k: motifs_lib.permutations(k, (6000, 4)))(KEY)
   )
