@@ -5,7 +5,7 @@
 | preset   | time            | what it decides                             |
 |----------|-----------------|---------------------------------------------|
 | smoke    | seconds         | nothing: that everything runs               |
-| quick    | two CPU cores   | stepwise against direct; spans in training; |
+| quick    | 10 min, 1 core  | stepwise against direct; spans in training; |
 |          |                 | missteps and planning; temperature; short   |
 |          |                 | paths; the rule of one layer                |
 | standard | two CPU cores   | also chains of motifs, and two chains that  |

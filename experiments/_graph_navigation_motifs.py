@@ -6,7 +6,6 @@ two chains with the same ends it follows.
 Source: Khona et al. (2024), arXiv 2402.07757.
 """
 
-import jax
 import jax.numpy as jnp
 
 from jaxsynth import rng
@@ -14,6 +13,7 @@ from jaxsynth.experiments._graph_navigation_measures import in_groups
 from jaxsynth.generate import generate
 from jaxsynth.tasks.graph_motifs import SPLITS
 from jaxsynth.tasks.lib import traces
+from jaxsynth.tasks.lib.motifs import permutations
 from jaxsynth.types import Array, Key
 
 
@@ -35,7 +35,9 @@ def visits(task, told: traces.Trace, chain: Array) -> Array:
   return told.valid & through & ends
 
 
-def write(task, model, params, motifs, context: Array, path: Array):
+def write(
+  task, model, params, motifs, context: Array, path: Array
+) -> tuple[traces.Trace, Array]:
   """The paths a network writes greedily after a context.
 
   Args:
@@ -89,8 +91,7 @@ def contradictory(task, key: Key, k: int, size: int) -> list[Array]:
   Returns:
     Two of int32 [B, room + 2], -1 beyond the end.
   """
-  uniform = jax.random.uniform(key, (size, task.num_motifs))
-  order = jnp.argsort(uniform).astype(jnp.int32)
+  order = permutations(key, (size, task.num_motifs))
   fill = ((0, 0), (0, task.room - k))
   return [
     jnp.pad(

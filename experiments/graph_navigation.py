@@ -31,7 +31,8 @@ from jaxsynth.experiments import _graph_navigation_rule as rule
 from jaxsynth.experiments._graph_navigation_claims import CLAIMS
 from jaxsynth.studies.study import Bench, Study
 
-EDGES_LEARNT = 0.95
+# The share from which on steps, and plans, count as learnt.
+LEARNT = 0.95
 PAIR = ('of_pair',)
 
 
@@ -144,10 +145,7 @@ def judge(bench: Bench, results: dict[str, dict], spans: dict) -> None:
   alone = numbers.span_alone(full['stepwise'])
   above = lambda of: of(right['stepwise']) - alone
   bench.claim('stepwise_beats_span', above(last), null=above(first))
-  bench.claim(
-    'direct_reads_more_than_span',
-    last(right['direct']) - alone,
-  )
+  bench.claim('direct_reads_more_than_span', last(right['direct']) - alone)
 
   limits = sorted(spans['stepwise'])
   gaps = {
@@ -160,7 +158,7 @@ def judge(bench: Bench, results: dict[str, dict], spans: dict) -> None:
 
   edges, plans = numbers.edge_accuracy(step), numbers.planning_accuracy(step)
   end = int(step['snapshot'].values[-1])
-  onsets = [numbers.onset(c, EDGES_LEARNT) for c in (edges, plans)]
+  onsets = [numbers.onset(c, LEARNT) for c in (edges, plans)]
   late = onsets[1] - onsets[0]
   bench.claim('edges_before_plans', late, null=-late, last_step=end)
   missing = lambda of: (
@@ -227,8 +225,8 @@ def draw(bench: Bench, results: dict[str, dict], spans: dict) -> None:
     'accuracy',
     figures.accuracy(whole),
     'Share of right labels on pairs that were not in training, half of them '
-    'with a path, written freely; one dot a seed, hollow: who reads only how '
-    'many layers lie between the nodes.',
+    'with a path, written freely, and of who reads only how many layers lie '
+    'between the nodes; one dot a seed.',
   )
   bench.figure(
     'spans',

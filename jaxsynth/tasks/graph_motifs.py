@@ -189,7 +189,7 @@ class GraphMotifs:
       int32 [B, room + 2], -1 beyond the k + 2 motifs of each.
     """
     shape = (TRIES[split], len(k), self.num_motifs)
-    order = jnp.argsort(jax.random.uniform(key, shape))[..., : self.room + 2]
+    order = lib.permutations(key, shape)[..., : self.room + 2]
     used = jnp.arange(self.room + 2) < k[:, None] + 2
     drawn = jnp.where(used, order, -1).astype(jnp.int32)
     fits = self.in_training(motifs, drawn) == (split == 'seen')
@@ -244,12 +244,12 @@ class GraphMotifs:
     start = path[:, :1]
     ask = [first(self.num_nodes), goal, first(self.num_nodes + 1), start]
     whole = jnp.concatenate([context, *ask, path, first(self.end_token)], 1)
-    order = jnp.argsort(whole < 0, axis=1, stable=True)
-    packed = jnp.take_along_axis(whole, order, 1)
-    fill = self.document_length - packed.shape[1]
-    packed = jnp.pad(packed, ((0, 0), (0, max(fill, 0))), constant_values=-1)
-    tokens = jnp.where(packed < 0, self.end_token + 1, packed)
-    return tokens[:, : self.document_length].astype(jnp.int32)
+    there = whole >= 0
+    place = jnp.where(there, jnp.cumsum(there, 1) - 1, self.document_length)
+    tokens = jnp.full((len(whole), self.document_length), self.end_token + 1)
+    row = jnp.arange(len(whole))[:, None]
+    tokens = tokens.at[row, place].set(whole, mode='drop')
+    return tokens.astype(jnp.int32)
 
   def _batch(self, motifs: Motifs, key: Key, chain: Array) -> Batch:
     context = self.exemplars(motifs, _named(key, 'context'), chain)

@@ -11,6 +11,7 @@ from scipy import stats
 
 from jaxsynth.errors import UserError
 from jaxsynth.tasks.graph_motifs import GraphMotifs
+from jaxsynth.tasks.lib import motifs as motifs_lib
 
 KEY = jax.random.key(0)
 TASKS = {
@@ -94,6 +95,15 @@ def test_motifs_are_apart_and_ghosts_join_sinks_to_sources():
   np.testing.assert_array_equal(motifs.source, into)
   expected = out[:, None] & into & apart
   np.testing.assert_array_equal(motifs.ghosts, expected)
+
+
+def test_permutations_are_uniform():
+  drawn = np.asarray(
+    jax.jit(lambda k: motifs_lib.permutations(k, (6000, 4)))(KEY)
+  )
+  rows, counts = np.unique(drawn, axis=0, return_counts=True)
+  np.testing.assert_array_equal(rows, list(itertools.permutations(range(4))))
+  assert stats.chisquare(counts).pvalue > 1e-3
 
 
 @pytest.mark.parametrize('split', ['seen', 'unseen'])

@@ -66,6 +66,26 @@ def draw(
   return Motifs(edges, ghosts, source, jax.random.key_data(coins), share)
 
 
+def permutations(key: Key, shape: tuple[int, ...]) -> Array:
+  """Uniform permutations of 0..n-1, each the ranks of n random numbers.
+
+  Nothing is sorted: for a few motifs it is less work to compare them all, and
+  much less to compile.
+
+  Args:
+    key: of the numbers.
+    shape: (..., n).
+
+  Returns:
+    int32 [..., n].
+  """
+  x = jax.random.uniform(key, shape)
+  other, own = x[..., None, :], x[..., :, None]
+  index = jnp.arange(shape[-1])
+  first = (other < own) | ((other == own) & (index < index[:, None]))
+  return first.sum(-1, dtype=jnp.int32)
+
+
 def in_training(motifs: Motifs, chain: Array, n: int) -> Array:
   """Whether chains are in training: a coin of each.
 
