@@ -135,7 +135,7 @@ CLAIMS = (
     'over that of the former.',
     'relative types come sharply, descriptive ones slowly',
     'phases of free generation',
-    Gate('>=', 1.3, tests='direction'),
+    Gate('>=', 1.5, tests='direction'),
     'grammaticality in unscrambling over that in free generation',
     'Pilots: 2.0 and 1.8.',
   ),
