@@ -1,0 +1,1 @@
+"""Writing into networks: edits of activations, and of parameters."""
