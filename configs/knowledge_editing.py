@@ -10,15 +10,16 @@
 | paper    | an accelerator     | the published sizes: 2,048 entities,     |
 |          |                    | width 24, 150,000 steps of 256 sequences |
 
-What is held out is only inferred after a long training with strong weight
-decay and a learning rate that falls to zero: see the notes of the study.
+What is held out is inferred late in a long training with strong weight decay
+and a learning rate that falls to zero.
 
 `measure` says how edits are made: in the MLP of which `block`, at which
 `subject` ('entity' or 'relation', the token whose key is edited), read after
 how many `prefixes`, with second moments over so many `inputs`; how many
 `questions` of each class and order are asked and how many `edits` made at
 each distance; MEMIT's and PMET's `weight`, AlphaEdit's `threshold`; and how
-values are found (`descent`).
+values are found (`descent`). Of two blocks only the first can be edited at the
+entity: what the last one writes there reaches no answer.
 """
 
 from ml_collections import ConfigDict

@@ -104,7 +104,7 @@ def middle(edits: xr.Dataset, run: int, distance: int) -> int:
   return int(np.argsort(values)[len(values) // 2])
 
 
-def isomaps(edits: xr.Dataset, rings: xr.Dataset, run: int = 0):
+def isomaps(edits: xr.Dataset, run: int = 0):
   """The ring of each order before and after edits at distances 1 and K."""
   last = int(edits['distance'].values[-1])
   orders = [str(o) for o in edits['order'].values]
@@ -113,9 +113,9 @@ def isomaps(edits: xr.Dataset, rings: xr.Dataset, run: int = 0):
     data = edits['new_shape'].isel(run=run).sel(distance=d)
     columns[f'after, distance {d}'] = data.isel(edit=middle(edits, run, d))
   fig, axes = style.grid(len(orders), len(columns), width=3.0, height=3.0)
-  colours = style.cycle(rings.sizes['place'])
+  colours = style.cycle(edits.sizes['place'])
   for i, order in enumerate(orders):
-    ring = rings['rings'].isel(run=run, order=i).values
+    ring = edits['rings'].isel(run=run, order=i).values
     edges = np.stack([np.arange(len(ring)), np.roll(np.arange(len(ring)), -1)])
     for ax, (title, shape) in zip(axes[i], columns.items()):
       plane = _plane(shape.isel(order=i).values[ring])

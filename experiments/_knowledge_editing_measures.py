@@ -4,12 +4,15 @@ Many single edits of one network, each judged by the same questions before and
 after it, and by how far it moves the shape of the representations.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
 from jaxsynth.analysis.shattering import shattering
+from jaxsynth.errors import UserError, unknown
 from jaxsynth.experiments._knowledge_editing_questions import (
   CLASSES,
   Edits,
@@ -27,6 +30,24 @@ from jaxsynth.types import Array, PyTree
 METHODS = ('rome', 'memit', 'pmet', 'alpha_edit')
 ORDERS = ('edited', 'retain', 'test')
 SUBJECTS = ('relation', 'entity')
+
+
+def check(model, options: dict) -> None:
+  """Refuses edits that cannot be made, before anything is trained.
+
+  Raises:
+    UserError: no such subject, no such block, or a value that no prediction
+      can read.
+  """
+  block, subject, last = options['block'], options['subject'], model.num_layers
+  if subject not in SUBJECTS:
+    raise unknown('measure.subject', subject, SUBJECTS)
+  last -= 1 + SUBJECTS.index(subject)
+  if not 0 <= block <= last:
+    raise UserError(
+      f'measure.block must be in 0..{last} for the subject {subject!r}, got '
+      f'{block}: later ones do not reach the answer'
+    )
 
 
 def editor(task, model, graph, params: PyTree, options: dict, inputs: Array):
@@ -94,9 +115,9 @@ def editing(task, model, options: dict, methods: tuple[str, ...]):
     of all facts; drop [K + 1, n, M, O, C]; shattering [K + 1, n, M, O]; taken
     [K + 1, n, M], whether the new answer is given after other prefixes;
     corrections [], how many of the first distance are real; null [], the share
-    of the directions of keys that AlphaEdit may use; shape [O, N, D] and, for
-    the first method, new_shape [K + 1, n, O, N, D]: the manifolds of one step
-    clockwise on each ring.
+    of the directions of keys that AlphaEdit may use; rings [O, N]; shape
+    [O, N, D] and, for the first method, new_shape [K + 1, n, O, N, D]: the
+    manifolds of one step clockwise on each ring.
   """
   n, K, orders = options['edits'], task.num_steps, task.num_orders
   prefixes, clockwise = options['prefixes'], np.arange(orders) * 2 * K
@@ -152,6 +173,7 @@ def editing(task, model, options: dict, methods: tuple[str, ...]):
       'corrections': jnp.minimum(corrections, n),
       'null': null.mean(),
       'shape': shape[clockwise],
+      'rings': graph.rings,
     }
 
   return measure
@@ -163,6 +185,7 @@ DIMS = {
   'shattering': ('distance', 'edit', 'editor', 'order'),
   'taken': ('distance', 'edit', 'editor'),
   'shape': ('order', 'entity', 'width'),
+  'rings': ('order', 'place'),
   'new_shape': ('distance', 'edit', 'order', 'entity', 'width'),
 }
 
@@ -170,42 +193,28 @@ DIMS = {
 def measure(
   bench: Bench, task, model, traj: Trajectory, options: dict
 ) -> dict[str, xr.Dataset]:
-  """The results of the study: of the last snapshot, of the first, metrics."""
+  """The results of the study: edits at the first and the last step, metrics."""
   seeds = traj.runs['seed.init'].to_numpy()
-
-  def edited(step, methods, title):
-    data = traj.sel(steps=[step]).map(
-      editing(task, model, options, methods),
+  ends = traj.sel(steps=[traj.steps[0], traj.steps[-1]])
+  compute = {
+    'edits': lambda: ends.map(
+      editing(task, model, options, METHODS),
       dims=DIMS,
       coords={
         'distance': np.arange(task.num_steps + 1),
-        'editor': list(methods),
+        'editor': list(METHODS),
         'order': [*ORDERS][: task.num_orders],
         'class': list(CLASSES),
       },
-      title=title,
-    )
-    return data.isel(step=0, drop=True).assign_coords(run=seeds)
-
-  first, last = traj.steps[0], traj.steps[-1]
-  compute = {
-    'edits': lambda: edited(last, METHODS, 'edits'),
-    'untrained': lambda: edited(first, METHODS[:1], 'untrained'),
-    'rings': lambda: rings_of(traj),
-    'metrics': lambda: metrics(traj).assign_coords(run=seeds),
+      title='edits',
+    ),
+    'metrics': lambda: metrics(traj),
   }
-  return {name: bench.measure(name, fn) for name, fn in compute.items()}
-
-
-def rings_of(traj: Trajectory) -> xr.Dataset:
-  """The entities in each order of every run, [run, order, place]."""
-  data = traj.sel(steps=[traj.steps[-1]]).map(
-    lambda params, ctx: {'rings': ctx.constants['task_params'].rings},
-    dims={'rings': ('order', 'place')},
-    title='rings',
-  )
-  seeds = traj.runs['seed.init'].to_numpy()
-  return data.isel(step=0, drop=True).assign_coords(run=seeds)
+  by_seed = lambda fn: fn().assign_coords(run=seeds)
+  return {
+    name: bench.measure(name, functools.partial(by_seed, fn))
+    for name, fn in compute.items()
+  }
 
 
 def metrics(traj: Trajectory) -> xr.Dataset:

@@ -69,20 +69,31 @@ def said(task, apply, params: PyTree, batch: Batch, prefixes: int) -> Array:
 def examination(task, graph, key: Key, count: int, prefixes: int) -> Asked:
   """`count` questions of each class and order, [O, C, count] in one row."""
   order = jnp.arange(task.num_relations) // (2 * task.num_steps)
-  twice = task.pairs & ~graph.told_twice
-  parts = []
-  for o in range(task.num_orders):
-    own = order == o
-    for which in (graph.told & own, ~graph.told & own, twice & own[:, None]):
-      key, drawn, walked = jax.random.split(key, 3)
-      place = rings.some(drawn, which, count)
-      relations = jnp.stack(place[1:], 1)
-      parts.append(asked(task, graph, walked, place[0], relations, prefixes))
-  infos = [p.batch.info['position'] for p in parts]
-  bare = [p._replace(batch=p.batch._replace(info={})) for p in parts]
-  whole = jax.tree.map(lambda *x: jnp.concatenate(x), *bare)
-  info = {'position': jnp.concatenate(infos)}
-  return whole._replace(batch=whole.batch._replace(info=info))
+  own = (order == jnp.arange(task.num_orders)[:, None])[:, None]  # [O, 1, R]
+  untold = task.pairs & ~graph.told_twice
+  drawn = jax.random.split(key, 4)
+
+  def of(keys: Key, which: Array, walked: Key) -> Asked:
+    """Questions drawn from each of `which` [G, ...], count of each."""
+    some = lambda k, w: rings.some(k, w, count)
+    places = jax.vmap(some)(jax.random.split(keys, len(which)), which)
+    entity, *relations = [x.ravel() for x in places]
+    made = jnp.stack(relations, 1)
+    return asked(task, graph, walked, entity, made, prefixes)
+
+  told = jnp.stack([graph.told & own, ~graph.told & own], 1)
+  alone = of(drawn[0], told.reshape(-1, *graph.told.shape), drawn[1])
+  two = of(drawn[2], untold & own[..., None], drawn[3])
+
+  def joined(a: Array, b: Array) -> Array:
+    each = [x.reshape(task.num_orders, -1, *x.shape[1:]) for x in (a, b)]
+    whole = jnp.concatenate(each, 1)
+    return whole.reshape(-1, *whole.shape[2:])
+
+  bare = lambda x: x._replace(
+    batch=x.batch._replace(info={'position': x.batch.info['position']})
+  )
+  return jax.tree.map(joined, bare(alone), bare(two))
 
 
 def manifolds(task, apply, params: PyTree) -> Array:

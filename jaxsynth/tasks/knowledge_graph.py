@@ -40,6 +40,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxsynth.errors import UserError
 from jaxsynth.tasks.lib import rings as lib
@@ -125,16 +126,18 @@ class KnowledgeGraph:
   def init(self, key: Key) -> Graph:
     """The rings, and what is held out of them."""
     N, R, K = self.num_entities, self.num_relations, self.num_steps
-    uniform = lambda name, *shape: jax.random.uniform(_named(key, name), shape)
-    rings = jnp.argsort(uniform('rings', self.num_orders, N)).astype(jnp.int32)
+    uniform = jax.random.uniform(_named(key, 'rings'), (self.num_orders, N))
+    rings = jnp.argsort(uniform).astype(jnp.int32)
     answers = lib.facts(rings, K)
     told = ~lib.without_reverse(
       _named(key, 'logical'), answers, K, round(self.logical * N * R)
     )
-    held = round(self.compositional * N * self._num_pairs)
-    draws = jnp.where(self.pairs, uniform('compositional', N, R, R), 2.0)
-    rank = jnp.argsort(jnp.argsort(draws.ravel())).reshape(N, R, R)
-    told_twice = self.pairs & (rank >= held)
+    whole = N * self._num_pairs
+    held = lib.some_of(
+      _named(key, 'compositional'), whole, round(self.compositional * whole)
+    )
+    pairs = np.argwhere(np.broadcast_to(self.pairs, (N, R, R)))
+    told_twice = jnp.zeros((N, R, R), bool).at[tuple(pairs.T)].set(~held)
     undone = lib.inverse(R, K)
     return Graph(
       rings,
@@ -270,9 +273,9 @@ class KnowledgeGraph:
     }
 
   @property
-  def pairs(self) -> Array:
+  def pairs(self) -> np.ndarray:
     """Which relations may be composed, bool [R, R]."""
-    order = jnp.arange(self.num_relations) // (2 * self.num_steps)
+    order = np.arange(self.num_relations) // (2 * self.num_steps)
     return (order[:, None] == order) | self.cross
 
   @property

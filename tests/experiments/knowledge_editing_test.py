@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from jaxsynth.errors import UserError
 from jaxsynth.experiments import _knowledge_editing_measures as measures
 from jaxsynth.experiments import _knowledge_editing_numbers as numbers
 from jaxsynth.experiments import _knowledge_editing_questions as questions
@@ -45,12 +46,20 @@ def graph():
   return jax.jit(TASK.init)(KEY)
 
 
-def test_who_knows_the_rings_passes_and_who_looks_up_only_what_was_told(graph):
-  exam = questions.examination(TASK, graph, jax.random.key(1), 20, 3)
+@pytest.fixture(scope='module')
+def exam(graph):
+  make = lambda g, key: questions.examination(TASK, g, key, 20, 3)
+  return jax.jit(make)(graph, jax.random.key(1))
+
+
+def test_who_knows_the_rings_passes_and_who_looks_up_only_what_was_told(
+  graph, exam
+):
   kinds = {}
   for what in ('rings', 'lookup'):
     model = Knows(what)
-    says = questions.said(TASK, model.apply, graph, exam.batch, 3)
+    say = lambda g, x, f=model.apply: questions.said(TASK, f, g, x, 3)
+    says = jax.jit(say)(graph, exam.batch)
     np.testing.assert_allclose(says.sum(1), 1, atol=1e-4)
     p = says[jnp.arange(len(says)), exam.answer]
     kinds[what] = np.asarray(p).reshape(3, 3, 20)
@@ -59,8 +68,7 @@ def test_who_knows_the_rings_passes_and_who_looks_up_only_what_was_told(graph):
   np.testing.assert_allclose(kinds['lookup'][:, 1:], 1 / 11, atol=1e-4)
 
 
-def test_an_examination_asks_about_its_own_order_and_class(graph):
-  exam = questions.examination(TASK, graph, jax.random.key(1), 20, 3)
+def test_an_examination_asks_about_its_own_order_and_class(graph, exam):
   entity, relation, alone = (
     np.asarray(x).reshape(3, 3, 20)
     for x in (exam.entity, exam.relation, exam.alone)
@@ -116,30 +124,45 @@ def world(graph):
   return model, params, context
 
 
-def carried_out(world, **descent):
-  model, params, context = world
-  options = OPTIONS | {'descent': OPTIONS['descent'] | descent}
-  measure = measures.editing(TASK, model, options, measures.METHODS)
-  return jax.tree.map(np.asarray, jax.jit(measure)(params, context))
-
-
 def test_edits_that_change_nothing_cost_nothing_and_others_do(world):
-  still, moved = carried_out(world), carried_out(world, steps=9)
+  model, params, context = world
+
+  @jax.jit
+  def carried_out(params, enough):
+    descent = OPTIONS['descent'] | {'steps': 9, 'enough': enough}
+    options = OPTIONS | {'descent': descent}
+    measure = measures.editing(TASK, model, options, measures.METHODS)
+    return measure(params, context)
+
+  still, moved = (
+    jax.tree.map(np.asarray, carried_out(params, e)) for e in (1e9, 0.0)
+  )
   assert still['drop'].shape == (3, 3, 4, 3, 3)
-  assert (still['drop'] == 0).all()
-  assert (still['shattering'] == 0).all()
+  assert np.abs(still['drop']).max() == 0
+  assert still['shattering'].max() < 1e-5
   expected = np.broadcast_to(still['shape'], still['new_shape'].shape)
-  np.testing.assert_array_equal(still['new_shape'], expected)
-  assert (moved['shattering'] > 0).all()
-  assert moved['taken'].mean() > still['taken'].mean()
+  np.testing.assert_allclose(still['new_shape'], expected, atol=1e-4)
+  assert (moved['shattering'] > 1e-4).all()
   np.testing.assert_array_equal(still['accuracy'], moved['accuracy'])
+
+
+def test_edits_that_cannot_reach_an_answer_are_refused(world):
+  model = world[0]
+  measures.check(model, {'block': 1, 'subject': 'relation'})
+  for options, message in (
+    ({'block': 0, 'subject': 'entty'}, "did you mean 'entity'"),
+    ({'block': 1, 'subject': 'entity'}, r'must be in 0\.\.0'),
+    ({'block': 2, 'subject': 'relation'}, r'must be in 0\.\.1'),
+  ):
+    with pytest.raises(UserError, match=message):
+      measures.check(model, options)
 
 
 def test_manifolds_are_read_at_the_relation(world):
   model, params, _ = world
-  shapes = questions.manifolds(TASK, model.apply, params)
+  shapes = jax.jit(lambda p: questions.manifolds(TASK, model.apply, p))(params)
   assert shapes.shape == (12, 11, 8)
-  acts = model.apply(params, jnp.asarray([[4, 11 + 7]])).acts
+  acts = jax.jit(model.apply)(params, jnp.asarray([[4, 11 + 7]])).acts
   np.testing.assert_allclose(
     shapes[7, 4], acts['blocks.1.resid_post'][0, 1], atol=1e-5
   )

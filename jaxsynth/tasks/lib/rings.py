@@ -93,12 +93,26 @@ def without_reverse(
   undone = inverse(R, num_steps)
   ahead = np.flatnonzero(undone > np.arange(R))  # one of the two directions
   chosen, way = jax.random.split(key)
-  rank = jnp.argsort(jax.random.uniform(chosen, (N * R // 2,))).argsort()
-  pair = rank.reshape(N, R // 2) < count
+  pair = some_of(chosen, N * R // 2, count).reshape(N, R // 2)
   turned = jax.random.bernoulli(way, 0.5, pair.shape)
   held = jnp.zeros((N, R), bool).at[:, ahead].set(pair & ~turned)
   reverse = answers[:, ahead], undone[ahead]
   return held.at[reverse].set(pair & turned)
+
+
+def some_of(key: Key, size: int, count: int) -> Array:
+  """Chooses `count` of `size`, uniform: bool [size]."""
+  order = jnp.argsort(jax.random.uniform(key, (size,)))
+  return jnp.zeros(size, bool).at[order[:count]].set(True)
+
+
+def _listed(known: Array) -> tuple[Array, Array]:
+  """Columns that are true, in the first places of each row; how many."""
+  place = jnp.where(known, jnp.cumsum(known, 1) - 1, known.shape[1])
+  row, column = jnp.indices(known.shape)
+  listed = jnp.zeros(known.shape, jnp.int32)
+  listed = listed.at[row, place].set(column.astype(jnp.int32), mode='drop')
+  return listed, known.sum(1, dtype=jnp.int32)
 
 
 def steps(answers: Array, single: Array, double: Array) -> Steps:
@@ -110,15 +124,7 @@ def steps(answers: Array, single: Array, double: Array) -> Steps:
     double: which compositions, bool [N, R, R].
   """
   flat = double.reshape(len(double), -1)
-  count = lambda known: known.sum(1, dtype=jnp.int32)
-  first = lambda known: jnp.argsort(~known, axis=1, stable=True)
-  return Steps(
-    answers,
-    first(single).astype(jnp.int32),
-    count(single),
-    first(flat).astype(jnp.int32),
-    count(flat),
-  )
+  return Steps(answers, *_listed(single), *_listed(flat))
 
 
 def backwards(
