@@ -80,12 +80,45 @@ def function_composition(task: Any, params: Any, batch: int) -> Callable:
   return sample
 
 
+def knowledge_graph(task: Any, params: Any, batch: int) -> Callable:
+  """Walks over a graph, token by token over the batch."""
+  p = jax.tree.map(np.asarray, params)
+  to, N, R = p.walk, task.num_entities, task.num_relations
+  generator = np.random.default_rng(0)
+
+  def sample():
+    x = generator.integers(0, N, batch)
+    out = np.empty((batch, task.length + 1), np.int32)
+    out[:, 0], coming = x, np.zeros((batch, 3), np.int64)
+    left = np.zeros(batch, np.int64)
+    for t in range(1, task.length + 1):
+      (new,) = np.nonzero(left == 0)
+      x = out[new, t - 1]
+      single = generator.random(len(new)) < 0.5
+      count = np.where(single, to.num_single[x], to.num_double[x])
+      place = generator.integers(0, count)
+      one = to.single[x, np.where(single, place, 0)]
+      two = to.double[x, np.where(single, 0, place)]
+      r, s = np.where(single, one, two // R), two % R
+      y = p.answers[x, r]
+      z = p.answers[y, s]
+      coming[new] = np.stack([r + N, np.where(single, y, s + N), z], 1)
+      left[new] = np.where(single, 2, 3)
+      out[:, t] = coming[:, 0]
+      coming, left = np.roll(coming, -1, 1), left - 1
+    targets = out[:, 1:]
+    return out[:, :-1], targets, (targets < N).astype(np.float32)
+
+  return sample
+
+
 # What one would write without compiling, by task.
 NUMPY = {
   'concept_percolation': plain_sentences.concept_percolation,
   'function_composition': function_composition,
   'graph_motifs': plain_graphs.graph_motifs,
   'graph_navigation': plain_graphs.graph_navigation,
+  'knowledge_graph': knowledge_graph,
   'markov_mixture': markov_mixture,
 }
 

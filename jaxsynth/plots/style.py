@@ -34,6 +34,7 @@ INK = '#222222'
 MUTED = '#6B6B6B'
 FAINT = '#E4E4E4'
 SEQUENTIAL = 'viridis'
+CYCLIC = 'twilight_shifted'
 DIVERGING = 'RdBu_r'
 TEXT, SMALL = 10.0, 8.5
 DPI = 150
@@ -69,6 +70,12 @@ def shades(n: int) -> list[str]:
   points = np.linspace(0.05, 0.85, n) if n > 1 else [0.05]
   colormap = matplotlib.colormaps[SEQUENTIAL]
   return [matplotlib.colors.to_hex(colormap(p)) for p in points]
+
+
+def cycle(n: int) -> list[str]:
+  """n colours that come round, for places on a ring."""
+  colormap = matplotlib.colormaps[CYCLIC]
+  return [matplotlib.colors.to_hex(colormap(i / n)) for i in range(n)]
 
 
 def ink_on(colour) -> str:

@@ -4,11 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from benchmarks import generation, generators, ours, shares, sweep
 from jaxsynth import rng
 from jaxsynth.generate import generate
 from jaxsynth.tasks.function_composition import FunctionComposition
+from jaxsynth.tasks.knowledge_graph import KnowledgeGraph
 from jaxsynth.train.sweep import one
 
 
@@ -118,6 +120,28 @@ def test_numpy_writes_documents_of_the_subset(stepwise):
   assert weights.shape == targets.shape
   subset = np.concatenate([functions.in_order[:9], functions.combos])
   assert {*map(tuple, compositions.tolist())} == {*map(tuple, subset.tolist())}
+
+
+def test_numpy_walks_have_the_law_of_the_task():
+  """Surprise under the exact law is the same, in the mean, as of ours."""
+  task = KnowledgeGraph(num_entities=9, num_orders=2, num_steps=2)
+  graph = jax.jit(task.init)(jax.random.key(0))
+  inputs, targets, weights = generators.knowledge_graph(task, graph, 3000)()
+  ours = jax.jit(lambda key: task.sample(graph, key, 0, 3000))(
+    jax.random.key(1)
+  )
+  np.testing.assert_array_equal(weights, targets < 9)
+  law = jax.jit(lambda batch: task.reference(graph, batch)['bayes'])
+
+  def surprise(batch):
+    p = np.take_along_axis(
+      np.asarray(law(batch)), np.asarray(batch.targets)[..., None], -1
+    )
+    return -np.log(p).sum((1, 2))
+
+  theirs = surprise(ours._replace(inputs=inputs, targets=targets))
+  assert np.isfinite(theirs).all()
+  assert scipy.stats.ttest_ind(theirs, surprise(ours)).pvalue > 1e-3
 
 
 @pytest.mark.slow

@@ -219,6 +219,13 @@ def test_colours_can_be_told_apart_or_are_refused():
   assert style.ink_on('navy') == 'white'
 
 
+def test_colours_of_a_ring_come_round_in_small_steps():
+  rgb = np.array([matplotlib.colors.to_rgb(c) for c in style.cycle(24)])
+  steps = np.linalg.norm(rgb - np.roll(rgb, 1, axis=0), axis=1)
+  assert len(set(style.cycle(24))) == 24
+  assert steps.max() < 0.25
+
+
 def test_grid_titles_panels_in_reading_order():
   _, axes = style.grid(2, 2, titles=['a', 'b', 'c'])
   titles = [ax.get_title(loc='left') for ax in axes.flat]

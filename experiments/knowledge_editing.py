@@ -1,0 +1,216 @@
+"""Representation shattering: knowledge edits on cyclic graphs.
+
+A network learns facts about entities that lie on three rings, from walks over
+them (jaxsynth.tasks.knowledge_graph). Single facts of the first ring are then
+edited by four published methods, to answers at distance 1 to 4 from the right
+one, or from wrong to right. What becomes of all other facts, and of the shape
+of the representations?
+
+R(D*) is the relative change of all distances between the representations of
+the entities (jaxsynth.analysis.shattering), the mean over relations. A drop
+is of the share of right answers to questions about anything but the edited
+fact. Thresholds come from the published finding: directions, not numbers.
+
+Source: Nishi, Ramesh, Okawa, Khona, Tanaka and Lubana, "Representation
+Shattering in Transformers: A Synthetic Study with Knowledge Editing" (2024),
+arXiv 2410.17194.
+"""
+
+import xarray as xr
+
+from jaxsynth import build
+from jaxsynth.experiments import _knowledge_editing_figures as figures
+from jaxsynth.experiments import _knowledge_editing_numbers as numbers
+from jaxsynth.experiments._knowledge_editing_measures import check, measure
+from jaxsynth.studies.claim import Claim, Gate
+from jaxsynth.studies.study import Bench, Study
+
+UNTRAINED = 'the model at step 0, through the same pipeline'
+FIRST = 'the first table of results'
+
+CLAIMS = (
+  Claim(
+    'recalls',
+    'The network knows the facts it was told: share of right answers, mean '
+    'over the three orders.',
+    '98.3 %, 98.2 % and 88.2 %',
+    f'{FIRST}, direct recall before edits',
+    Gate('>=', 0.9),
+    UNTRAINED,
+  ),
+  Claim(
+    'infers_logically',
+    'It knows facts of which it was only told the reverse: share of right '
+    'answers.',
+    '93.7 %, 94.0 % and 79.3 %',
+    f'{FIRST}, logical inference before edits',
+    note='Not gated: a threshold needs pilots, and none of the whole study '
+    'was run.',
+  ),
+  Claim(
+    'infers_compositionally',
+    'It knows compositions that it was not told: share of right answers.',
+    '99.4 %, 99.4 % and 93.5 %',
+    f'{FIRST}, compositional inference before edits',
+    note='Not gated: a threshold needs pilots, and none of the whole study '
+    'was run.',
+  ),
+  Claim(
+    'edits_take',
+    'Counterfactual edits hold after other prefixes: share of new answers '
+    'given, the least of the four methods.',
+    'edits succeed',
+    'no number was read',
+    note='Not gated: no published number was read.',
+  ),
+  Claim(
+    'shattering_rises',
+    'The farther the new answer is from the old one, the more ROME shatters '
+    'the representations: least rise of R(D*) from one distance to the next, '
+    'over R at distance 1.',
+    'R(D*) 1.80, 21.93, 26.22 and 27.90 at distances 1 to 4',
+    'the table of shattering by distance, edited order',
+    Gate('>', 0.0, tests='direction'),
+    UNTRAINED,
+  ),
+  Claim(
+    'four_steps_shatter_more',
+    'R(D*) of ROME at distance 4, over that at distance 1.',
+    '15.5',
+    'the table of shattering by distance, edited order',
+    Gate('>=', 3.0, tests='direction'),
+    UNTRAINED,
+  ),
+  Claim(
+    'four_steps_cost_more',
+    'The drop of direct accuracy after ROME at distance 4, over that at '
+    'distance 1.',
+    '77.94 over 1.49 points',
+    'the table of accuracy after ROME',
+    Gate('>=', 3.0, tests='direction'),
+    UNTRAINED,
+    'A drop below one point counts as one point.',
+  ),
+  Claim(
+    'shattering_explains_the_drop',
+    'Over all counterfactual edits by ROME, r^2 of R(D*) and the drop of '
+    'direct accuracy.',
+    'r^2 = 0.905',
+    'the figure of shattering against accuracy',
+    Gate('>=', 0.5, tests='direction'),
+    UNTRAINED,
+  ),
+  Claim(
+    'all_orders_suffer',
+    'The orders that were not edited lose as much as the edited one at '
+    'distance 4: the least ratio of their drops, either way.',
+    '27.28 and 28.68 beside 27.90 in R(D*)',
+    'the table of shattering by distance, retain and test orders',
+    Gate('>=', 0.5, tests='direction'),
+    'an edit that changes nothing but the one fact: 0 by definition',
+  ),
+  Claim(
+    'corrections_are_mild',
+    'Corrections shatter less than counterfactual edits at distance 4: R(D*) '
+    'over R(D*).',
+    'a drop of 21.95 points beside 77.94',
+    'the table of accuracy after ROME',
+    Gate('<=', 0.5, tests='direction'),
+    'edits at distance 4 themselves: 1 by definition',
+  ),
+  Claim(
+    'methods_are_alike',
+    'So it is with MEMIT, PMET and AlphaEdit: R(D*) at distance 4 over that '
+    'at distance 1, the least of the three.',
+    'the same pattern, somewhat milder for later methods',
+    'the tables of the other methods',
+    Gate('>=', 2.0, tests='direction'),
+    UNTRAINED,
+  ),
+)
+
+
+def judge(bench: Bench, results: dict[str, xr.Dataset]) -> None:
+  """Reports the numbers of all claims."""
+  edits = results['edits'].isel(step=-1, drop=True)
+  untrained = results['edits'].isel(step=0, drop=True)
+  for name, kind in (
+    ('recalls', 'direct'),
+    ('infers_logically', 'logical'),
+    ('infers_compositionally', 'compositional'),
+  ):
+    null = numbers.known(untrained, kind)
+    bench.claim(name, numbers.known(edits, kind), null=null)
+  for name, fn in (
+    ('edits_take', numbers.taken),
+    ('shattering_rises', numbers.least_rise),
+    ('four_steps_shatter_more', numbers.times_torn),
+    ('four_steps_cost_more', numbers.times_lost),
+    ('shattering_explains_the_drop', numbers.explained),
+  ):
+    bench.claim(name, fn(edits), null=fn(untrained))
+  bench.claim('all_orders_suffer', numbers.as_far(edits), null=0.0)
+  bench.claim('corrections_are_mild', numbers.correction(edits), null=1.0)
+  bench.claim(
+    'methods_are_alike',
+    numbers.others_times_torn(edits),
+    null=numbers.times_torn(untrained),
+  )
+
+
+def draw(bench: Bench, results: dict[str, xr.Dataset]) -> None:
+  """Draws the figures."""
+  edits = results['edits'].isel(step=-1, drop=True)
+  bench.figure(
+    'training',
+    figures.training(results['metrics']),
+    'Share of right answers over training; logical and compositional '
+    'questions are about what was held out; median and range over seeds.',
+  )
+  bench.figure(
+    'distances',
+    figures.distances(edits),
+    'Shattering of the representations (left) and drop of the accuracy on '
+    'facts that were told (right), by the distance between old and new answer '
+    'and by method; mean over edits and orders, median and range over seeds.',
+  )
+  bench.figure(
+    'orders',
+    figures.orders(edits),
+    'What ROME costs in the order that is edited and in the two others, for '
+    'facts that were told, facts to be inferred from their reverse, and '
+    'compositions that were not told.',
+  )
+  bench.figure(
+    'together',
+    figures.together(edits),
+    'Every edit by ROME of every seed: shattering against the drop of '
+    'accuracy on facts that were told; hollow: corrections.',
+  )
+  bench.figure(
+    'isomaps',
+    figures.isomaps(edits),
+    'The representations of all entities at one step clockwise on each ring, '
+    'Isomap to the plane, before an edit by ROME and after the one of median '
+    'shattering at distances 1 and 4; lines join neighbours on the ring, '
+    'colours go round it. First seed.',
+  )
+
+
+def run(bench: Bench) -> None:
+  """Trains, edits, reports and draws."""
+  setup = build.build(bench.config)
+  check(setup.model, setup.measure)
+  traj = bench.train('train')
+  results = measure(bench, setup.task, setup.model, traj, setup.measure)
+  judge(bench, results)
+  draw(bench, results)
+
+
+STUDY = Study(
+  title='Representation shattering by knowledge edits on cyclic graphs',
+  source='Nishi, Ramesh, Okawa, Khona, Tanaka and Lubana, "Representation '
+  'Shattering in Transformers" (2024), arXiv 2410.17194',
+  claims=CLAIMS,
+  run=run,
+)
