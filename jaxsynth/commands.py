@@ -56,7 +56,12 @@ def _join(args: argparse.Namespace, stopping: Stopper) -> bool:
 
   launch.join(
     peers.Cluster(
-      args.distributed, args.coordinator, args.process_id, args.process_count
+      args.distributed,
+      args.coordinator,
+      args.process_id,
+      args.process_count,
+      args.heartbeat,
+      args.patience,
     ),
     args.cpu_devices,
     stopping,
@@ -92,10 +97,11 @@ def reproduce(args: argparse.Namespace) -> int:
 def train(args: argparse.Namespace) -> int:
   """Trains a config."""
   with Stopper() as stopping:
-    from jaxsynth import launch
+    from jaxsynth import capacity, launch
 
     overrides = [*launch.seed_overrides(args.seeds), *args.overrides]
     config = launch.load_config(args.config, overrides)
+    job = capacity.parse(args.job) if args.job else None
     mute = _join(args, stopping)
     groups = launch.train(
       config,
@@ -107,6 +113,7 @@ def train(args: argparse.Namespace) -> int:
       quiet=args.quiet or mute,
       shards=args.shards,
       shard=args.shard,
+      job=job,
     )
   if mute:
     return 0
@@ -119,16 +126,21 @@ def train(args: argparse.Namespace) -> int:
 
 def plan(args: argparse.Namespace) -> int:
   """Says what a training would take."""
-  from jaxsynth import build, estimate, launch, split
+  from jaxsynth import build, capacity, estimate, launch, split
   from jaxsynth.train import layout
 
   overrides = [*launch.seed_overrides(args.seeds), *args.overrides]
   config = launch.load_config(args.config, overrides)
   groups = build.groups(config)
-  if args.shards != 1:
-    planned = split.lines(groups, args.shards)
-    say('\n'.join([f'{args.shards} shards, a job each', *planned]))
+  job, count = capacity.parse(args.job) if args.job else None, args.shards
   layout.configure()
+  if count == capacity.AUTO:
+    count = capacity.shards(groups, job or capacity.here())
+  if args.shards == 1:
+    say(capacity.advice(groups, job or capacity.here()))
+  else:
+    planned = split.lines(groups, count)
+    say('\n'.join([f'{count} shards, a job each', *planned]))
   plans = {label: estimate.measure(setup) for label, setup in groups.items()}
   if args.json:
     print(json.dumps({'groups': plans, 'compiles': len(groups)}, indent=1))
@@ -184,7 +196,7 @@ def check(args: argparse.Namespace) -> int:
   """Checks trajectories; 1 if there is a fault."""
   from jaxsynth import catalogue, verify
   from jaxsynth.train import layout
-  from jaxsynth.trajectory import index
+  from jaxsynth.trajectory import cut, index
 
   layout.configure()
   folders = catalogue.trajectories(Path(args.workdir))
@@ -200,6 +212,8 @@ def check(args: argparse.Namespace) -> int:
       for line in getattr(result, kind):
         print(f'  {kind.removesuffix("s")}: {line}')
     print(f'  head: {result.head}')
+  for line in cut.missing(Path(args.workdir)).values():
+    say(f'missing: {line}')
   return 1 if any(result.faults for result in results) else 0
 
 
