@@ -70,6 +70,10 @@ def _parser() -> tuple[argparse.ArgumentParser, dict]:
   p.add_argument('study', help='its name, see `jaxsynth list`')
   p.add_argument('--preset', default='quick', help=f'{_PRESETS} (quick)')
   p.add_argument('--workdir', help='default: runs/STUDY-PRESET')
+  _shards(p)
+  p.add_argument(
+    '--shard', type=int, metavar='I', help='train only that one, from 0'
+  )
   _common(p)
   _together(p)
 

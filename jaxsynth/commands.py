@@ -73,10 +73,11 @@ def reproduce(args: argparse.Namespace) -> int:
   """Runs a study to its verdict; 1 if a gated claim failed."""
   workdir = Path(args.workdir or f'runs/{args.study}-{args.preset}')
   with Stopper() as stopping:
-    from jaxsynth import launch
+    from jaxsynth import capacity, launch
     from jaxsynth.studies import reproduce as studies
     from jaxsynth.studies import verdict
 
+    job = capacity.parse(args.job) if args.job else None
     mute = _join(args, stopping)
     result = studies.reproduce(
       args.study,
@@ -87,8 +88,11 @@ def reproduce(args: argparse.Namespace) -> int:
       allow=args.allow,
       say=unsaid if mute else say,
       quiet=args.quiet or mute,
+      shards=args.shards,
+      shard=args.shard,
+      job=job,
     )
-  if mute:
+  if mute or result is None:
     return 0
   verdict.show(result, workdir)
   return 0 if result['passed'] else launch.EXIT_FAILED
