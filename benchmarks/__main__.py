@@ -25,6 +25,7 @@ ALL: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
   'throughput': ((_AGAINST,), _SIZES),
   'start': ((), _SIZES),
   'sweep': ((), ('tiny',)),
+  'scaling': ((), ('tiny',)),
   'generators': ((), _SIZES),
   'grammars': ((), ('dyck', 'english', 'expr')),
   'generation': ((), ('tiny', 'small')),

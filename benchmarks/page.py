@@ -172,6 +172,23 @@ def _sweep(made: Sequence[dict]) -> str:
   return f'{report.table(columns, growth)}\n\n{report.table(heads, jobs)}'
 
 
+def _scaling(made: Sequence[dict]) -> str:
+  rows = [
+    (
+      r['config'], r['runs_per_device'], x['how'], x['count'],
+      x['run_steps_per_s'], _range(x['efficiency']),
+      _range(x['of_machine']) if x['of_machine'] else None,
+    )
+    for r in made
+    for x in r['rows']
+  ]  # fmt: skip
+  columns = (
+    'config', 'runs a device', 'what', 'how many', 'run-steps/s',
+    'of that many single devices', 'of processes apart, all cores busy',
+  )  # fmt: skip
+  return report.table(columns, rows)
+
+
 def _generators(made: Sequence[dict]) -> str:
   rows = [
     (
@@ -268,6 +285,7 @@ _SECTIONS: tuple[tuple[str, str, Callable], ...] = (
   ('Where the time of a step goes', 'throughput', _shares),
   ('Time to the first step', 'start', _start),
   ('One more run, one more hyperparameter', 'sweep', _sweep),
+  ('More devices, more processes', 'scaling', _scaling),
   ('Data generators', 'generators', _generators),
   ('Trajectories on disk', 'trajectory', _trajectory),
   ('What keeping a history costs a training', 'capture', _capture),

@@ -90,8 +90,9 @@ class Contestant:
     return self
 
   def __exit__(self, *exc) -> None:
-    for process, log in zip(self._processes, self._logs):
+    for process in self._processes:  # those of a team leave together
       process.stdin.close()
+    for process, log in zip(self._processes, self._logs):
       try:
         process.wait(10)
       except subprocess.TimeoutExpired:

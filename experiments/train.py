@@ -15,6 +15,7 @@ from absl import app, flags, logging
 
 from jaxsynth import launch, peers
 from jaxsynth.errors import UserError, disk_trouble
+from jaxsynth.spawn import HEARTBEAT_S, PATIENCE_S
 from jaxsynth.stopping import EXIT_RESTART, Stopper
 from jaxsynth.trajectory import paths
 
@@ -51,6 +52,14 @@ _PROCESS_COUNT = flags.DEFINE_integer(
 _CPU_DEVICES = flags.DEFINE_integer(
   'cpu_devices', None, 'CPU devices of this process; default: its cores.'
 )
+_HEARTBEAT = flags.DEFINE_integer(
+  'heartbeat',
+  HEARTBEAT_S,
+  'Seconds after which a silent process counts as dead.',
+)
+_PATIENCE = flags.DEFINE_integer(
+  'patience', PATIENCE_S, 'Seconds to wait for a process that lives.'
+)
 _PREFIX = '--config.'
 
 
@@ -81,7 +90,7 @@ def main(overrides: list[str]) -> int:
     traceback.print_exc()
     peers.leave(crashed=True)
     return launch.EXIT_FAILED
-  peers.leave(crashed=False)
+  peers.leave(crashed=False, code=code)
   return code
 
 
@@ -97,6 +106,8 @@ def _train(overrides: list[str]) -> int:
           _COORDINATOR.value,
           _PROCESS_ID.value,
           _PROCESS_COUNT.value,
+          _HEARTBEAT.value,
+          _PATIENCE.value,
         ),
         _CPU_DEVICES.value,
         stopping,
@@ -115,6 +126,9 @@ def _train(overrides: list[str]) -> int:
   except UserError as e:
     print(f'train: {e}', file=sys.stderr)
     return launch.EXIT_USER
+  except peers.HungError as e:
+    print(f'train: {e}', file=sys.stderr)
+    return peers.HUNG
   except launch.Stopped as e:
     print(f'train: {launch.stopped_text(e)}', file=sys.stderr)
     return EXIT_RESTART

@@ -37,6 +37,7 @@ from jaxsynth.lookup import outside
 from jaxsynth.models import base as model_base
 from jaxsynth.optim.optimizers import Optimizer
 from jaxsynth.tasks import base as task_base
+from jaxsynth.train import data_axis
 from jaxsynth.train import layout as layouts
 from jaxsynth.train.objective import OWN, check_own, own_objective
 from jaxsynth.train.options import EVERYTHING, LayoutOptions, Training
@@ -90,7 +91,7 @@ class Setup:
     if self.layout.microbatches or self.train.loss == OWN:
       return self.layout.microbatches or 1
     size = model_base.activation_bytes(self.model, self.task.spec)
-    return layouts.microbatches(size, self.train.batch_size)
+    return layouts.microbatches(size, self.train.batch_size // self.layout.data)
 
   def program(self) -> Program:
     """Ordinary training of the model on the task, or by its own objective."""
@@ -284,6 +285,7 @@ def build(config: ConfigDict | Mapping[str, Any]) -> Setup:
       f'layout.microbatches={parts} does not divide '
       f'train.batch_size={setup.train.batch_size}'
     )
+  data_axis.check_batch(setup.layout.data, setup.train.batch_size, parts)
   task_base.check_hparams(task, hparams)
   model_base.check(model, task.spec)
   _check_axes(setup, full)

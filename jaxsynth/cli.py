@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from jaxsynth import commands, commands_grow
 from jaxsynth.errors import UserError, disk_trouble, unknown
+from jaxsynth.spawn import HEARTBEAT_S, PATIENCE_S
 from jaxsynth.stopping import EXIT_INTERRUPTED, EXIT_RESTART
 
 _PRESETS = 'smoke, quick, standard or paper'
@@ -69,6 +70,10 @@ def _parser() -> tuple[argparse.ArgumentParser, dict]:
   p.add_argument('study', help='its name, see `jaxsynth list`')
   p.add_argument('--preset', default='quick', help=f'{_PRESETS} (quick)')
   p.add_argument('--workdir', help='default: runs/STUDY-PRESET')
+  _shards(p)
+  p.add_argument(
+    '--shard', type=int, metavar='I', help='train only that one, from 0'
+  )
   _common(p)
   _together(p)
 
@@ -169,10 +174,20 @@ def _common(p: argparse.ArgumentParser, training: bool = True) -> None:
     p.add_argument('--quiet', action='store_true', help='no progress bars')
 
 
+def _count_or_auto(text: str) -> int | str:
+  if text != 'auto' and not text.lstrip('-').isdigit():
+    raise argparse.ArgumentTypeError(f"a number or 'auto', got {text!r}")
+  return text if text == 'auto' else int(text)
+
+
 def _shards(p: argparse.ArgumentParser) -> None:
   p.add_argument(
-    '--shards', type=int, default=1, metavar='N',
-    help='cut the sweep into N jobs, see docs/launching.md',
+    '--shards', type=_count_or_auto, default=1, metavar='N',
+    help="cut the sweep into N jobs; 'auto' for as many as its size asks for",
+  )  # fmt: skip
+  p.add_argument(
+    '--job', metavar='DEVICESxGIB',
+    help='what a job has, for --shards=auto; default: what is here',
   )  # fmt: skip
 
 
@@ -193,6 +208,14 @@ def _together(p: argparse.ArgumentParser) -> None:
     '--cpu_devices', type=int, metavar='K',
     help='CPU devices of this process; default: its cores',
   )  # fmt: skip
+  for name, default, text in (
+    ('heartbeat', HEARTBEAT_S, 'after which a silent process counts as dead'),
+    ('patience', PATIENCE_S, 'to wait for a process that lives'),
+  ):
+    g.add_argument(
+      f'--{name}', type=int, default=default, metavar='SECONDS',
+      help=f'{text} ({default})',
+    )  # fmt: skip
 
 
 def _overrides(rest: Sequence[str], parser: argparse.ArgumentParser) -> list:
@@ -242,8 +265,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     print('jaxsynth: interrupted', file=sys.stderr)
     return EXIT_INTERRUPTED
   except Exception as e:
-    from jaxsynth import launch
+    from jaxsynth import launch, peers
 
+    if isinstance(e, peers.HungError):
+      print(f'jaxsynth: {e}', file=sys.stderr)
+      return peers.HUNG
     if isinstance(e, launch.Stopped):
       print(f'jaxsynth: {launch.stopped_text(e)}', file=sys.stderr)
       return EXIT_RESTART
@@ -256,7 +282,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def entry() -> int:
   """`main`, for a process of its own: it leaves its team when it ends."""
-  crashed = True
+  crashed, code = True, None
   try:
     code = main()
     crashed = False
@@ -268,7 +294,7 @@ def entry() -> int:
     if 'jaxsynth.peers' in sys.modules:
       from jaxsynth import peers
 
-      peers.leave(crashed)
+      peers.leave(crashed, code)
 
 
 if __name__ == '__main__':

@@ -57,7 +57,12 @@ def _join(args: argparse.Namespace, stopping: Stopper) -> bool:
 
   launch.join(
     peers.Cluster(
-      args.distributed, args.coordinator, args.process_id, args.process_count
+      args.distributed,
+      args.coordinator,
+      args.process_id,
+      args.process_count,
+      args.heartbeat,
+      args.patience,
     ),
     args.cpu_devices,
     stopping,
@@ -69,10 +74,11 @@ def reproduce(args: argparse.Namespace) -> int:
   """Runs a study to its verdict; 1 if a gated claim failed."""
   workdir = Path(args.workdir or f'runs/{args.study}-{args.preset}')
   with Stopper() as stopping:
-    from jaxsynth import launch
+    from jaxsynth import capacity, launch
     from jaxsynth.studies import reproduce as studies
     from jaxsynth.studies import verdict
 
+    job = capacity.parse(args.job) if args.job else None
     mute = _join(args, stopping)
     result = studies.reproduce(
       args.study,
@@ -83,8 +89,11 @@ def reproduce(args: argparse.Namespace) -> int:
       allow=args.allow,
       say=unsaid if mute else say,
       quiet=args.quiet or mute,
+      shards=args.shards,
+      shard=args.shard,
+      job=job,
     )
-  if mute:
+  if mute or result is None:
     return 0
   verdict.show(result, workdir)
   return 0 if result['passed'] else launch.EXIT_FAILED
@@ -93,10 +102,11 @@ def reproduce(args: argparse.Namespace) -> int:
 def train(args: argparse.Namespace) -> int:
   """Trains a config."""
   with Stopper() as stopping:
-    from jaxsynth import launch
+    from jaxsynth import capacity, launch
 
     overrides = [*launch.seed_overrides(args.seeds), *args.overrides]
     config = launch.load_config(args.config, overrides)
+    job = capacity.parse(args.job) if args.job else None
     mute = _join(args, stopping)
     groups = launch.train(
       config,
@@ -108,6 +118,7 @@ def train(args: argparse.Namespace) -> int:
       quiet=args.quiet or mute,
       shards=args.shards,
       shard=args.shard,
+      job=job,
     )
   if mute:
     return 0
@@ -120,16 +131,21 @@ def train(args: argparse.Namespace) -> int:
 
 def plan(args: argparse.Namespace) -> int:
   """Says what a training would take."""
-  from jaxsynth import build, estimate, launch, split
+  from jaxsynth import build, capacity, estimate, launch, split
   from jaxsynth.train import layout
 
   overrides = [*launch.seed_overrides(args.seeds), *args.overrides]
   config = launch.load_config(args.config, overrides)
   groups = build.groups(config)
-  if args.shards != 1:
-    planned = split.lines(groups, args.shards)
-    say('\n'.join([f'{args.shards} shards, a job each', *planned]))
+  job, count = capacity.parse(args.job) if args.job else None, args.shards
   layout.configure()
+  if count == capacity.AUTO:
+    count = capacity.shards(groups, job or capacity.here())
+  if args.shards == 1:
+    say(capacity.advice(groups, job or capacity.here()))
+  else:
+    planned = split.lines(groups, count)
+    say('\n'.join([f'{count} shards, a job each', *planned]))
   plans = {label: estimate.measure(setup) for label, setup in groups.items()}
   if args.json:
     print(json.dumps({'groups': plans, 'compiles': len(groups)}, indent=1))
@@ -186,7 +202,7 @@ def check(args: argparse.Namespace) -> int:
   """Checks trajectories; 1 if there is a fault."""
   from jaxsynth import catalogue, verify
   from jaxsynth.train import layout
-  from jaxsynth.trajectory import index
+  from jaxsynth.trajectory import cut, index
 
   layout.configure()
   folders = catalogue.trajectories(paths.of(args.workdir))
@@ -202,6 +218,8 @@ def check(args: argparse.Namespace) -> int:
       for line in getattr(result, kind):
         print(f'  {kind.removesuffix("s")}: {line}')
     print(f'  head: {result.head}')
+  for line in cut.missing(Path(args.workdir)).values():
+    say(f'missing: {line}')
   return 1 if any(result.faults for result in results) else 0
 
 

@@ -63,7 +63,8 @@ def measure(setup: build.Setup, program: Program | None = None) -> dict:
     'steps': setup.train.steps,
     'blocks': count,
     'layout': f'{layout.mode}, {layout.block} runs a block, '
-    f'{len(layout.devices)} {layout.devices[0].platform} devices',
+    f'{len(layout.devices)} {layout.devices[0].platform} devices'
+    + (f', {layout.data} to a run' if layout.data > 1 else ''),
     'calls': len(sizes.calls),
     'snapshots': snapshots,
     'parameters': sum(

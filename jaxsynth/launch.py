@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxsynth import build, lookup, peers, split, stage
+from jaxsynth import build, capacity, lookup, peers, split, stage
 from jaxsynth.config import override
 from jaxsynth.errors import UserError
 from jaxsynth.stopping import AGAIN, Stopper
@@ -181,8 +181,9 @@ def train(
   allow: Sequence[str] = (),
   say: Callable[[str], None] = print,
   quiet: bool = False,
-  shards: int = 1,
+  shards: int | str = 1,
   shard: int = 0,
+  job: capacity.Job | None = None,
 ) -> dict[str, Trajectory]:
   """Trains every static group of a config, resuming what is there.
 
@@ -198,8 +199,10 @@ def train(
     allow: what may have changed since ('layout', 'source_digest').
     say: takes one line.
     quiet: no progress bars.
-    shards: into how many the sweep is cut, see `jaxsynth.split`.
+    shards: into how many the sweep is cut, see `jaxsynth.split`; 'auto' for as
+      many as its size asks for, see `jaxsynth.capacity`.
     shard: which of them to train.
+    job: what a shard's job has, for 'auto'; None for what is here.
 
   Returns:
     Trajectories by group label, the only one is called ''; of a shard, by
@@ -211,9 +214,13 @@ def train(
   named = isinstance(config, str)
   config = load_config(config) if named else build.complete(config)
   layout.configure()
-  groups = build.groups(config)
+  whole = groups = build.groups(config)
+  folder = workdir / 'stages' / stage_name
+  if shards == capacity.AUTO:
+    shards = peers.first(lambda: capacity.choose(folder, whole, job))
+    say(f'{stage_name}: --shards={shards}')
   if shards != 1 or shard:
-    groups = split.setups(groups, shards, shard)
+    groups = split.setups(whole, shards, shard)
   stopping = stopping or Stopper()
   say(f'{stage_name}: {say_groups(groups)}')
 
@@ -221,14 +228,13 @@ def train(
     # A signal may have come during the last call of the group before.
     if peers.anywhere(stopping.noted):
       raise Stopped(0)
-    folder = workdir / 'stages' / stage_name / label
     told = [*observers]
     if tensorboard_log:
       told.append(tensorboard(workdir / 'tensorboard' / stage_name / label))
     try:
       return stage.train(
         setup,
-        folder,
+        folder / label,
         parent=parent,
         title=f'{stage_name} {label}'.strip(),
         observers=told,
@@ -240,8 +246,7 @@ def train(
       if peers.count() == 1:
         stopping.disarm()
 
-  folder = workdir / 'stages' / stage_name
-  peers.first(lambda: split.agree(workdir, folder, config, shards))
+  peers.first(lambda: split.agree(folder, config, whole, shards))
   lock = f'lock-{shard}-of-{shards}' if shards > 1 else 'lock'
   with locked(workdir / lock):
     return {label: train_group(label, s) for label, s in groups.items()}

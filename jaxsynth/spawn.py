@@ -25,10 +25,18 @@ LAUNCHER = 'JAXSYNTH_LAUNCHER'
 # Ends that all processes come to: done, failed claims, a mistake, saved.
 _DONE, _FAILED, _MISTAKE, _RESTART = 0, 1, 2, 75
 _TOGETHER = (_DONE, _FAILED, _MISTAKE, _RESTART)
+# Seconds without a sign of life after which a peer counts as dead: JAX's own
+# default, as a machine may stand still for a while and live.
+HEARTBEAT_S = 100
+# Seconds to wait for peers that are alive to agree or to write their part of a
+# save: a call is seconds of work, but a disk or a machine may stand still.
+PATIENCE_S = 1800
+# How a process ends that waited in vain for another (EX_PROTOCOL).
+HUNG = 76
 # Seconds the others have, once one has ended so.
 GRACE_S = 60
 AGAIN = 'run the same command again to continue'
-_KILLED = (-signal.SIGKILL, -signal.SIGTERM)
+_KILLED = (-signal.SIGKILL, -signal.SIGTERM, HUNG)
 
 
 def free_port() -> int:
@@ -88,8 +96,8 @@ class Child:
 def merged(codes: Sequence[int]) -> int:
   """One exit code for those of processes that ended by themselves.
 
-  A process that was killed makes it 75, as a restart continues; one that
-  failed (or aborted, its peers gone) makes it 1.
+  A process that was killed, or left by one that hung, makes it 75, as a
+  restart continues; one that failed (or aborted, its peers gone) makes it 1.
   """
   if any(c in _KILLED for c in codes):
     return _RESTART

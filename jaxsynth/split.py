@@ -25,9 +25,7 @@ from jaxsynth import build
 from jaxsynth.config import config_hash, nested, plain
 from jaxsynth.errors import UserError
 from jaxsynth.train.sweep import Sweep, alike
-from jaxsynth.trajectory import manifest, shards
-
-_NOTE = 'shards.json'
+from jaxsynth.trajectory import cut, manifest, shards
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,13 +120,40 @@ def setups(
   for part in planned[shard]:
     label = labels[part.group]
     setup = groups[label]
-    if part.parts > 1:
-      setup = _only(setup, part)
-    if part.part:
-      name = f'part-{part.part}-of-{part.parts}'
-      label = str(Path(label) / shards.FOLDER / name)
-    out[label] = setup
+    whole = part.parts == 1
+    out[_folder(label, part)] = setup if whole else _only(setup, part)
   return out
+
+
+def _folder(label: str, part: Part) -> str:
+  """Where a part of the group of that label lies within the stage."""
+  if not part.part:
+    return label
+  name = f'part-{part.part}-of-{part.parts}'
+  return str(Path(label) / shards.FOLDER / name)
+
+
+def _listed(
+  groups: Mapping[str, build.Setup], count: int
+) -> list[dict[str, Any]]:
+  """Every part of every shard, as the note of the stage names it."""
+  labels = list(groups)
+  planned = plan([setup.sweep for setup in groups.values()], count)
+  return [
+    {
+      'shard': shard,
+      'folder': _folder(labels[part.group], part),
+      'runs': runs_of(part),
+      'steps': groups[labels[part.group]].train.steps,
+    }
+    for shard, parts in enumerate(planned)
+    for part in parts
+  ]
+
+
+def runs_of(part: Part) -> int:
+  """How many runs a part has."""
+  return len(part.seeds) * math.prod(map(len, part.traced.values()))
 
 
 def _only(setup: build.Setup, part: Part) -> build.Setup:
@@ -139,36 +164,38 @@ def _only(setup: build.Setup, part: Part) -> build.Setup:
   return build.build(config)
 
 
-def agree(workdir: Path, stage: Path, config: Any, count: int) -> None:
-  """Notes in a workdir how its sweep is cut, or compares with the note.
+def agree(
+  stage: Path, config: Any, groups: Mapping[str, build.Setup], count: int
+) -> None:
+  """Notes in a stage how its sweep is cut, or compares with the note.
 
   Args:
-    workdir: of all shards.
-    stage: where they train.
+    stage: where all shards train.
     config: of the whole sweep.
+    groups: what it makes.
     count: number of shards; 1 for a sweep that is not cut.
 
   Raises:
     UserError: it is cut otherwise, or holds another sweep.
   """
   note = {'config_hash': config_hash(plain(config)), 'shards': count}
-  path = workdir / _NOTE
-  if not path.exists():
+  if cut.read(stage) is None:
     if count == 1:
       return
     if stage.exists() and any(stage.iterdir()):
-      raise UserError(f'{workdir} holds a sweep that is not cut into shards')
-    workdir.mkdir(parents=True, exist_ok=True)
-    manifest.write_json(path, note)
-  found = manifest.load_json(path)
+      raise UserError(f'{stage} holds a sweep that is not cut into shards')
+    stage.mkdir(parents=True, exist_ok=True)
+    parts = _listed(groups, count)
+    manifest.write_json(cut.path_of(stage), {**note, 'parts': parts})
+  found = cut.read(stage)
   if found['shards'] != count:
     raise UserError(
-      f'{workdir} holds a sweep cut into {found["shards"]} shards: '
+      f'{stage} holds a sweep cut into {found["shards"]} shards: '
       f'--shards={found["shards"]}, got {count}'
     )
-  if found != note:
+  if found['config_hash'] != note['config_hash']:
     raise UserError(
-      f'{workdir} holds shards of another config: use another workdir'
+      f'{stage} holds shards of another config: use another workdir'
     )
 
 
@@ -178,7 +205,7 @@ def lines(groups: Mapping[str, build.Setup], count: int) -> list[str]:
   planned = plan([setup.sweep for setup in groups.values()], count)
   for shard, parts in enumerate(planned):
     for part in parts:
-      runs = len(part.seeds) * math.prod(map(len, part.traced.values()))
+      runs = runs_of(part)
       seeds = ','.join(map(str, part.seeds))
       axes = [f'{k}={list(v)}' for k, v in part.traced.items()]
       said = '; '.join([labels[part.group], f'seeds {seeds}', *axes])

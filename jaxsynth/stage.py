@@ -110,7 +110,7 @@ def schedule_of(
 
 def layout_of(setup: build.Setup) -> layouts.Layout:
   o = setup.layout
-  return layouts.choose(o.mode, o.block, setup.microbatches)
+  return layouts.choose(o.mode, o.block, setup.microbatches, o.data)
 
 
 def match(parent: Parent, specs: list[sweep.RunSpec]) -> list[int]:

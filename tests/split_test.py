@@ -1,6 +1,7 @@
 """Sweeps cut into shards: every run once, the same bits, nothing twice."""
 
 import shutil
+import warnings
 from unittest import mock
 
 import pytest
@@ -12,6 +13,7 @@ from jaxsynth.config import override
 from jaxsynth.errors import UserError
 from jaxsynth.train import loop
 from jaxsynth.train.sweep import RunSpec, Sweep
+from jaxsynth.trajectory import cut as cutting
 from jaxsynth.trajectory import index, shards
 
 AXES = st.lists(st.integers(1, 4), max_size=2)
@@ -69,6 +71,9 @@ def test_types_of_values_survive():
 def config(lab):
   """Four runs: two values of an axis, two seeds."""
   return build.complete(lab.tiny)
+
+
+SHARD = {'part-1-of-3': 1, 'part-2-of-3': 2}
 
 
 def go(config, workdir, shard=0, count=3):
@@ -132,11 +137,58 @@ def test_a_lost_shard_is_run_alone(config, cut, tmp_path):
   lost = sorted((folder / 'shards').iterdir())[1]
   gone = {run['run_id'] for run in index.read(lost)['runs']}
   shutil.rmtree(lost)
-  left = stage.open_trajectory(folder)
+  with pytest.warns(UserWarning, match=f'shard {SHARD[lost.name]} of 3, '):
+    left = stage.open_trajectory(folder)
   assert gone.isdisjoint(left.runs.run_id)
   for shard in range(3):
     go(config, workdir, shard)
   assert gone < set(stage.open_trajectory(folder).runs.run_id)
+
+
+def test_missing_shards_are_named(config, cut, tmp_path, capsys):
+  """One that was never begun, one that was interrupted, and the first."""
+  workdir = tmp_path / 'work'
+  shutil.copytree(cut, workdir)
+  folder = workdir / 'stages' / 'train'
+  with warnings.catch_warnings():
+    warnings.simplefilter('error')
+    assert len(stage.open_trajectory(folder).runs) == 4
+    assert len(shards.table(workdir)) == 4
+  shutil.rmtree(folder / 'shards' / 'part-2-of-3')
+  with pytest.warns(UserWarning, match='left out') as said:
+    assert len(stage.open_trajectory(folder).runs) == 2
+  (never,) = (str(w.message) for w in said)
+  assert 'shard 2 of 3, ' in never
+  assert '--shards=3 --shard=2 trains it' in never
+  note = cutting.path_of(folder)
+  note.write_text(note.read_text().replace('"steps": 12', '"steps": 13'))
+  assert 'is at step 12 of 13' in cutting.missing(workdir)[folder]
+  note.write_text(note.read_text().replace('"steps": 13', '"steps": 12'))
+  assert cli.main(['check', str(workdir), '--quiet']) == 0
+  assert 'missing: shard 2 of 3' in capsys.readouterr().err
+  for kept in ('segments', 'index.json'):
+    path = folder / kept
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+  with pytest.raises(UserError, match=r'first runs are missing: shard 0 of 3'):
+    stage.open_trajectory(folder)
+  with pytest.warns(UserWarning, match='left out') as said:
+    shards.table(workdir)
+  assert ['shard 0 of 3' in str(w.message) for w in said] == [True, False]
+
+
+def test_a_missing_group_is_named(lab, config, tmp_path):
+  made = build.complete(config)
+  override(made, 'sweep.static', "{'model': {'d_model': (8, 12)}}")
+  override(made, 'train.steps', '20')
+  groups = build.groups(made)
+  split.agree(tmp_path / 'stages' / 'train', made, groups, 2)
+  folder = tmp_path / 'stages' / 'train' / 'd_model=8'
+  lab.go(folder, lab.specs(3))
+  with pytest.warns(UserWarning, match='left out') as said:
+    shards.table(tmp_path)
+  (only,) = (str(w.message) for w in said)
+  assert 'shard 1 of 2, 4 runs, is not there' in only
+  assert 'd_model=12' in only
 
 
 @pytest.mark.parametrize(
@@ -163,7 +215,7 @@ def test_a_sweep_in_one_piece_is_not_cut_later(config, tmp_path):
   (tmp_path / 'stages' / 'train' / 'segments').mkdir(parents=True)
   with pytest.raises(UserError, match='not cut into shards'):
     go(config, tmp_path)
-  assert not (tmp_path / 'shards.json').exists()
+  assert list(tmp_path.rglob('shards.json')) == []
 
 
 def test_whole_groups_where_they_are_enough(config):

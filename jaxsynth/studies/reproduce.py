@@ -8,10 +8,10 @@ from typing import Any
 import yaml
 from ml_collections import ConfigDict
 
-from jaxsynth import build, config, launch, peers, source, stage
+from jaxsynth import build, capacity, config, launch, peers, source, stage
 from jaxsynth.errors import UserError
 from jaxsynth.stopping import Stopper
-from jaxsynth.studies import files, verdict
+from jaxsynth.studies import files, stages, verdict
 from jaxsynth.studies import study as studies
 from jaxsynth.train import layout
 from jaxsynth.train.loop import Stopped
@@ -48,7 +48,10 @@ def reproduce(
   allow: Sequence[str] = (),
   say: Callable[[str], None] = print,
   quiet: bool = False,
-) -> dict:
+  shards: int | str = 1,
+  shard: int | None = None,
+  job: capacity.Job | None = None,
+) -> dict | None:
   """Runs a study to its verdict, continuing what is in the workdir.
 
   Args:
@@ -60,9 +63,12 @@ def reproduce(
     allow: what may have changed since ('layout', 'source_digest').
     say: takes one line of progress.
     quiet: no progress bars.
+    shards: into how many each stage is cut, see `jaxsynth.studies.stages`.
+    shard: train only that one of each, and measure nothing.
+    job: what a shard's job has, for `shards='auto'`.
 
   Returns:
-    The verdict, as in verdict.json.
+    The verdict, as in verdict.json; None from a job of a shard.
 
   Raises:
     UserError: a mistake in the arguments; nothing was changed.
@@ -78,25 +84,24 @@ def reproduce(
   def train(
     stage_name: str, stage_config: ConfigDict, parent: stage.Parent | None
   ) -> Trajectory:
-    groups = launch.train(
+    made = stages.train(
+      stage_name,
       stage_config,
       workdir,
-      stage_name=stage_name,
+      shards=shards,
+      shard=shard,
+      job=job,
       parent=parent,
       stopping=stopping,
       allow=allow,
       say=say,
       quiet=quiet,
     )
-    if list(groups) != ['']:
-      raise UserError(
-        f'stage {stage_name!r} of a study may have no static axes'
-      )
     if stopping and peers.anywhere(
       stopping.noted
     ):  # in its last call: measuring comes next
       raise Stopped(stage_config.train.steps)
-    return groups['']
+    return made
 
   command = ['jaxsynth', 'reproduce', name, f'--preset={preset}']
   command += [f'--config.{item}' for item in overrides]
@@ -115,7 +120,14 @@ def reproduce(
     train=lambda stage, config, parent: train(stage, config, parent),
     facts=facts,
     say=say,
+    before_measuring=stages.before_measuring(shard),
   )
+  if shard is not None:
+    try:
+      study.run(bench)
+    except stages.Trained as e:
+      say(str(e))
+    return None
   with launch.locked(workdir / 'study.lock'):
     peers.first(lambda: files.sweep(workdir))
     return studies.run_study(name, bench)

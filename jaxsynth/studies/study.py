@@ -107,6 +107,7 @@ class Bench:
     train: Callable[..., Any],
     facts: verdict.Facts,
     say: Callable[[str], None] = print,
+    before_measuring: Callable[[str], None] = lambda name: None,
   ):
     """Lays out a bench.
 
@@ -118,6 +119,7 @@ class Bench:
       train: train(stage=, config=, parent=) -> trajectory.
       facts: config hash and source digest key what is read back from disk.
       say: takes one line of progress.
+      before_measuring: told the name of what is measured next; may raise.
 
     Raises:
       UserError: unknown preset.
@@ -130,6 +132,7 @@ class Bench:
     self.workdir = pathlib.Path(workdir)
     self.facts = facts
     self.say = say
+    self._before_measuring = before_measuring
     self.numbers: dict[str, tuple[Measured, Measured | None]] = {}
     self.figures: dict[str, report.Figure] = {}
     self._results: set[str] = set()
@@ -167,6 +170,7 @@ class Bench:
     Raises:
       UserError: the name was used before, or fn returned no Dataset.
     """
+    self._before_measuring(name)
     path = self._output(name, self._results, 'results', '.nc')
     self._results.add(name)
     start = time.perf_counter()
@@ -185,7 +189,7 @@ class Bench:
         stamped.to_netcdf(beside, engine='h5netcdf')
       return 'measured'
 
-    done = peers.first(compute)
+    done = peers.first(compute, long=True)
     data = _load(path, self._digest)
     self.say(f'{done} {name} ({time.perf_counter() - start:.1f} s)')
     return data

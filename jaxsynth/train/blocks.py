@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from jaxsynth.train import engine as engines
+from jaxsynth.train import placing
 from jaxsynth.train.layout import Layout
 from jaxsynth.train.sweep import RunSpec, stack
 from jaxsynth.types import PyTree, Run
@@ -15,7 +16,7 @@ class Block(NamedTuple):
   """One block of runs on the devices.
 
   Attributes:
-    count: this process's rows beyond it are dummies.
+    count: rows of this process beyond it are dummies, or another's to keep.
     rows: for each of its rows, where its run stands among the runs held here.
     run: the runs.
     constants: of the runs.
@@ -31,7 +32,7 @@ def blocks_of(
   specs: list[RunSpec], engine: engines.Engine, layout: Layout
 ) -> list[Block]:
   """The runs in blocks of one size, with their constants, on the devices."""
-  out, last = [], len(specs) - 1
+  out, last, held = [], len(specs) - 1, layout.held(len(specs))
   states = layout.states(len(specs))
   for slots in layout.slots(len(specs)):
     runs = [min(i, last) for i in slots]  # dummies repeat the last run
@@ -42,7 +43,7 @@ def blocks_of(
       )
     else:
       constants = engine.constants(run)
-    count = sum(i <= last for i in slots)
+    count = sum(i in held for i in slots)
     out.append(Block(count, [i - states.start for i in runs], run, constants))
   return out
 
@@ -54,7 +55,7 @@ def gather(blocks: list[Block], parts: list[PyTree], copy: bool) -> PyTree:
   """
 
   def join(*leaves):
-    trimmed = [engines.local(x)[: b.count] for x, b in zip(leaves, blocks)]
+    trimmed = [placing.local(x)[: b.count] for x, b in zip(leaves, blocks)]
     if len(trimmed) == 1:
       return trimmed[0].copy() if copy else trimmed[0]
     return np.concatenate(trimmed)

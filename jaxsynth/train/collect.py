@@ -10,6 +10,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from jaxsynth.train import placing
 from jaxsynth.train.keeping import nested
 from jaxsynth.trajectory import store
 from jaxsynth.types import PyTree
@@ -37,9 +38,7 @@ def pieces(
     return array[:, :count].copy() if few else array[:, :count]
 
   def of(array: jax.Array) -> list[np.ndarray]:
-    first = lambda shard: shard.index[0].start or 0
-    shards = sorted(array.addressable_shards, key=first)
-    return [cut(np.asarray(s.data)) for s in shards]
+    return [cut(np.asarray(piece)) for piece in placing.pieces(array)]
 
   flat = [store.flatten({kind: nested(part)}) for part in parts]
   return {n: [a for leaves in flat for a in of(leaves[n])] for n in flat[0]}

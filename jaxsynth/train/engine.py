@@ -25,11 +25,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from jaxsynth.train import placing
 from jaxsynth.train.layout import Layout
 from jaxsynth.train.program import Program, check_state
 from jaxsynth.trajectory.plan import Call, Schedule
@@ -191,23 +191,6 @@ def advance(
   return state, tuple(map(trim, buffers, counts))
 
 
-def _put(tree: PyTree, sharding: NamedSharding) -> PyTree:
-  if jax.process_count() == 1:
-    return jax.device_put(tree, sharding)
-  return jax.tree.map(
-    lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)),
-    tree,
-  )
-
-
-def local(x: jax.Array) -> np.ndarray:
-  """The rows of a device array that this process holds, on the host."""
-  if x.is_fully_addressable:
-    return np.asarray(x)
-  shards = sorted(x.addressable_shards, key=lambda s: s.index[0].start or 0)
-  return np.concatenate([np.asarray(s.data) for s in shards])
-
-
 def build(
   program: Program, layout: Layout, sizes: Schedule, shared: bool
 ) -> Engine:
@@ -228,10 +211,26 @@ def build(
   const_spec = _ALL if shared else _RUN
   const_axis = None if shared else 0
 
-  def sharded(fn: Callable, in_specs: Any, **jit_options) -> Callable:
+  # In a call the compiler splits among a group what the program marks, and
+  # what comes out is whole on each of its devices. Without groups nothing is
+  # left to the compiler and nothing needs to be said of the result.
+  grouped = layout.data > 1
+  whole = {'out_shardings': NamedSharding(mesh, _RUN)} if grouped else {}
+
+  def sharded(
+    fn: Callable,
+    in_specs: Any,
+    axes: tuple[str, ...] = mesh.axis_names,
+    **jit_options,
+  ) -> Callable:
     return jax.jit(
       jax.shard_map(
-        fn, mesh=mesh, in_specs=in_specs, out_specs=_RUN, check_vma=False
+        fn,
+        mesh=mesh,
+        in_specs=in_specs,
+        out_specs=_RUN,
+        axis_names=set(axes),
+        check_vma=False,
       ),
       **jit_options,
     )
@@ -265,7 +264,6 @@ def build(
     )
     lifted = lift(lambda r, c, t: program.draw(full(r, c), t), None)
     draw = lambda t: lifted(run, constants, t)
-    runs = layout.block // len(layout.devices)
     measure = lift(
       lambda r, c, s, t: program.evaluate(full(r, c), s, t), 0, None
     )
@@ -275,7 +273,7 @@ def build(
       keep,
       lambda s, t: measure(run, constants, s, t),
       draw,
-      steps_ahead(draw, runs),
+      steps_ahead(draw, layout.runs_per_device),
       sizes,
       state,
       cut,
@@ -295,7 +293,9 @@ def build(
   return Engine(
     constants=constants,
     init=sharded(init, (_RUN, const_spec, _RUN)),
-    call=sharded(call, (_RUN, const_spec, _RUN, _ALL), donate_argnums=2),
-    put=lambda tree: _put(tree, NamedSharding(mesh, _RUN)),
+    call=sharded(
+      call, (_RUN, const_spec, _RUN, _ALL), ('run',), donate_argnums=2, **whole
+    ),
+    put=lambda tree: placing.put(tree, NamedSharding(mesh, _RUN)),
     shared=shared,
   )

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsynth.train import data_axis
 from jaxsynth.train.weights import shares
 from jaxsynth.types import Array, Batch, Scalars
 
@@ -67,6 +68,7 @@ def measure(
       b._replace(info={k: b.info[k] for k in shared}) for b in group.values()
     ]
     stacked = jax.tree.map(lambda *x: jnp.concatenate(x), *alike)
+    stacked = data_axis.split(stacked, axis=1)
     values, scalars = jax.lax.map(loss, stacked)
     start = 0
     for name, parts in group.items():

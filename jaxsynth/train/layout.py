@@ -12,6 +12,10 @@ benchmarks.throughput --layout=vmap` against `--layout=map` tells. `auto` reads
 the backend and the device count, never the number of runs: runs go in blocks of
 one fixed size, so adding a run changes no other.
 
+A run that outgrows a device is shared by a group of them (`data`, see
+`train.data_axis`): a row of the mesh, over which its batch is split. "A device"
+then reads "a group of devices" in all of the above.
+
 A batch is cut into parts on a CPU, so that what one of them leaves for its
 backward pass stays near the core's cache (`microbatches`).
 
@@ -34,6 +38,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxsynth.errors import UserError, unknown
+from jaxsynth.train import data_axis
 
 MODES = ('auto', 'map', 'vmap')
 # Runs per device in a vmapped block: enough to fill a matrix unit with small
@@ -93,23 +98,35 @@ class Layout:
   Attributes:
     mode: 'map' or 'vmap'.
     block: runs advanced by one call over all devices: a multiple of the
-      device count.
+      number of groups.
     microbatches: parts each training batch is cut into.
-    devices: the devices, in mesh order.
+    devices: the devices, in mesh order, group by group.
+    data: devices in a group, which share their runs.
   """
 
   mode: str
   block: int
   microbatches: int
   devices: tuple[jax.Device, ...]
+  data: int = 1
 
   @property
   def mesh(self) -> Mesh:
-    return Mesh(np.asarray(self.devices), ('run',))
+    devices = np.asarray(self.devices)
+    if self.data == 1:
+      return Mesh(devices, ('run',))
+    return Mesh(devices.reshape(-1, self.data), ('run', data_axis.AXIS))
+
+  @property
+  def groups(self) -> list[tuple[jax.Device, ...]]:
+    """The devices that share runs."""
+    starts = range(0, len(self.devices), self.data)
+    return [self.devices[i : i + self.data] for i in starts]
 
   @property
   def runs_per_device(self) -> int:
-    return self.block // len(self.devices)
+    """The runs that a device, or each device of a group, advances at once."""
+    return self.block * self.data // len(self.devices)
 
   def slots(self, runs: int) -> list[range]:
     """The runs this process advances, block by block.
@@ -120,7 +137,8 @@ class Layout:
     Returns:
       One range per block, of equal length in all blocks and processes.
     """
-    own = [d.process_index == jax.process_index() for d in self.devices]
+    me = jax.process_index()
+    own = [any(d.process_index == me for d in group) for group in self.groups]
     size = sum(own) * self.runs_per_device
     blocks = -(-runs // self.block)
     start = own.index(True) * self.runs_per_device * blocks
@@ -130,11 +148,19 @@ class Layout:
 
   def states(self, runs: int) -> range:
     """The runs whose states it needs to start: with one for its dummies."""
-    held = self.held(runs)
-    return held or range(runs - 1, runs)
+    return self._advanced(runs) or range(runs - 1, runs)
 
   def held(self, runs: int) -> range:
-    """The runs this process holds and writes: all of them if it is alone."""
+    """The runs this process holds and writes: all of them if it is alone.
+
+    Of several processes that share a group, the first holds its runs.
+    """
+    mine, me = self._advanced(runs), jax.process_index()
+    leads = any(group[0].process_index == me for group in self.groups)
+    return mine if leads else mine[:0]
+
+  def _advanced(self, runs: int) -> range:
+    """The runs of its slots, without dummies."""
     slots = self.slots(runs)
     return range(min(slots[0].start, runs), min(slots[-1].stop, runs))
 
@@ -145,6 +171,7 @@ class Layout:
       'mode': self.mode,
       'block': self.block,
       'runs_per_device': self.runs_per_device,
+      **self._group_record(),
       'microbatches': self.microbatches,
       'backend': first.platform,
       'device_kind': first.device_kind,
@@ -154,6 +181,13 @@ class Layout:
       'xla_flags': sorted(os.environ.get('XLA_FLAGS', '').split()),
       'versions': {'jax': jax.__version__, 'jaxlib': _jaxlib()},
     }
+
+  def _group_record(self) -> dict[str, int]:
+    """What a record says of groups, if there are any."""
+    if self.data == 1:
+      return {}
+    processes = {d.process_index for d in self.groups[0]}
+    return {'data': self.data, 'data_processes': len(processes)}
 
 
 def lasting(record: dict[str, Any]) -> dict[str, Any]:
@@ -185,18 +219,22 @@ def microbatches(example_bytes: int, batch_size: int) -> int:
   return next(filter(fits, pairs), pairs[-1])
 
 
-def choose(mode: str = 'auto', block: int = 0, microbatches: int = 1) -> Layout:
+def choose(
+  mode: str = 'auto', block: int = 0, microbatches: int = 1, data: int = 1
+) -> Layout:
   """The layout for the devices at hand.
 
   Args:
     mode: 'map', 'vmap', or 'auto': map on a CPU, vmap elsewhere.
-    block: runs per call over all devices; 0 means one per device for map and
-      VMAP_BLOCK per device for vmap.
+    block: runs per call over all devices; 0 means one per group for map and
+      VMAP_BLOCK per group for vmap.
     microbatches: parts of a training batch.
+    data: devices in a group; 1 gives each run to one device.
 
   Raises:
-    UserError: an unknown mode, a block no device count divides, or processes
-      with unequal numbers of devices.
+    UserError: an unknown mode, devices that cannot be grouped so, a block that
+      is no multiple of the groups, or processes with unequal numbers of
+      devices.
   """
   if mode not in MODES:
     raise unknown('layout', mode, MODES)
@@ -208,18 +246,33 @@ def choose(mode: str = 'auto', block: int = 0, microbatches: int = 1) -> Layout:
       f'process {jax.process_index()} has {jax.local_device_count()}: give '
       'each as many as the others'
     )
+  _check_groups(data, count)
   if mode == 'auto':
     mode = 'map' if devices[0].platform == 'cpu' else 'vmap'
+  groups, kind = count // data, 'device' if data == 1 else 'group'
   if mode == 'map':
-    if block not in (0, count):
+    if block not in (0, groups):
       raise UserError(
-        f'layout.block is the device count ({count}) with map, got {block}'
+        f'layout.block is the {kind} count ({groups}) with map, got {block}'
       )
-    block = count
+    block = groups
   else:
-    block = block or VMAP_BLOCK * count
-    if block < 1 or block % count:
+    block = block or VMAP_BLOCK * groups
+    if block < 1 or block % groups:
       raise UserError(
-        f'layout.block must be a multiple of the {count} devices, got {block}'
+        f'layout.block must be a multiple of the {groups} {kind}s, got {block}'
       )
-  return Layout(mode, block, microbatches, devices)
+  return Layout(mode, block, microbatches, devices, data)
+
+
+def _check_groups(data: int, devices: int) -> None:
+  """Refuses groups that do not come out even, in devices or in processes."""
+  local = devices // jax.process_count()
+  even = lambda n: local % n == 0 or n % local == 0
+  fits = [n for n in data_axis.divisors(devices) if even(n)]
+  if data not in fits:
+    where = f'{jax.process_count()} x {local}' if local < devices else devices
+    raise UserError(
+      f'layout.data={data} does not divide the {where} devices: the nearest '
+      f'that does is {data_axis.nearest(data, fits)}'
+    )

@@ -91,11 +91,14 @@ class LayoutOptions:
     block: runs in a call over all devices, see `train.layout.choose`.
     microbatches: parts a training batch is cut into; 0 for the number that
       suits the backend, see `train.layout.microbatches`.
+    data: devices that share each run and split its batch, see
+      `train.data_axis`; 1 gives each run to one device.
   """
 
   mode: str = 'auto'
   block: int = 0
   microbatches: int = 0
+  data: int = 1
 
   def __post_init__(self):
     if self.mode not in layouts.MODES:
@@ -105,3 +108,5 @@ class LayoutOptions:
         'layout.block and layout.microbatches must not be negative, got '
         f'{self.block} and {self.microbatches}'
       )
+    if self.data < 1:
+      raise UserError(f'layout.data counts from 1, got {self.data}')

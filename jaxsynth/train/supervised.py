@@ -22,7 +22,7 @@ from jaxsynth.errors import UserError
 from jaxsynth.models.base import Model
 from jaxsynth.optim.optimizers import Optimizer
 from jaxsynth.tasks.base import Task
-from jaxsynth.train import evaluation, watch, weights
+from jaxsynth.train import data_axis, evaluation, watch, weights
 from jaxsynth.train.program import Program, State
 from jaxsynth.types import Array, Batch, Key, PyTree, Run, Scalars
 
@@ -169,6 +169,7 @@ def supervised(
     parts = jax.tree.map(
       lambda x: x.reshape(microbatches, -1, *x.shape[1:]), batch
     )
+    parts = data_axis.split(parts, axis=1)
 
     def add(total, part):
       rows, number, share = part
@@ -191,7 +192,8 @@ def supervised(
 
   def draw(run: Run, t: Array) -> Batch:
     key = rng.at(rng.stream(run.seeds, 'data'), t)
-    return task.sample(run.constants['task_params'], key, t, batch_size)
+    batch = task.sample(run.constants['task_params'], key, t, batch_size)
+    return data_axis.split(batch)
 
   def step(run: Run, state: State, t: Array) -> tuple[State, Scalars]:
     params = state['params']

@@ -22,8 +22,8 @@ from jaxsynth.errors import UserError
 from jaxsynth.trajectory import index as indexes
 from jaxsynth.trajectory import paths
 from jaxsynth.trajectory.compare import differences
+from jaxsynth.trajectory.cut import missing, reached
 from jaxsynth.trajectory.leaf import expand
-from jaxsynth.trajectory.saves import committed
 from jaxsynth.trajectory.trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -216,27 +216,33 @@ def _trajectory(folder: Path) -> bool:
   return folder.name != 'damaged' and any((folder / n).exists() for n in names)
 
 
-def reached(folder: Path) -> int:
-  """The last step a trajectory has on disk, 0 before its first segment."""
-  found = committed(folder / 'segments')
-  return Trajectory(folder).segments[-1][1]['stop'] if found else 0
-
-
 def opened(folder: Path, damaged: str = 'raise') -> Trajectory:
   """A trajectory with all runs that were added to it.
 
   A shard that is not as far as the trajectory itself, because it is being
-  trained or was interrupted, is left out with a warning.
+  trained or was interrupted, is left out with a warning; so is one of a sweep
+  cut into shards that was never begun.
 
   Args:
     folder: the trajectory.
     damaged: as of `Trajectory`, for each shard; where 'skip' leaves other
       steps in one than in another, they cannot be read as one.
+
+  Raises:
+    UserError: there is no trajectory; the message names the shard to train if
+      its runs belong to one.
   """
+  lost = missing(folder)
+  if not _trajectory(folder) and (line := lost.get(folder.absolute())):
+    raise UserError(f'the first runs are missing: {line}')
+  for line in lost.values():
+    warnings.warn(f'left out: {line}', stacklevel=3)
   first = Trajectory(folder, damaged=damaged)
   stop = first.segments[-1][1]['stop']
   members = [first]
   for path in added(folder):
+    if path.absolute() in lost:
+      continue
     if reached(path) == stop and indexes.read(path)['steps'] == stop:
       members.append(Trajectory(path, damaged=damaged))
       continue
@@ -300,15 +306,17 @@ def table(workdir: Path) -> 'pd.DataFrame':
 
   Returns:
     A row a run, indexed by the folder of its trajectory within `workdir` and
-    its position in that, shards included.
+    its position in that, shards included. A shard that is missing is named in
+    a warning.
 
   Raises:
     UserError: there is no trajectory.
   """
   import pandas as pd  # slow, see `mapping`
 
-  tables = {
-    str(path.relative_to(workdir)): opened(path).runs
-    for path in standing(workdir)
-  }
+  found = standing(workdir)
+  for path, line in missing(workdir).items():
+    if not any(path.is_relative_to(p.absolute()) for p in found):
+      warnings.warn(f'left out: {line}', stacklevel=2)
+  tables = {str(path.relative_to(workdir)): opened(path).runs for path in found}
   return pd.concat(tables, names=['group', 'run'])

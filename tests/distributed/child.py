@@ -2,8 +2,9 @@
 
 OPTIONS is JSON: `id`, `count`, `coordinator`, `devices`, `config` and `folder`
 of a training of the toy, and perhaps `stop` [process, calls], `die` [process,
-calls], `pause` (seconds after a call), `heartbeat` (seconds) and `second`: then
-a stage starts from step 6 of the first.
+calls], `hang` [process, calls], `pause` (seconds after a call), `heartbeat` and
+`patience` (seconds), `own` (train the model of the config instead) and
+`second`: then a stage starts from step 6 of the first.
 """
 
 import json
@@ -23,12 +24,13 @@ from jaxsynth.train.loop import Stopped
 
 options = json.loads(sys.argv[1])
 me, seen = options['id'], []
-peers.HEARTBEAT_S = options.get('heartbeat', peers.HEARTBEAT_S)
 launch.join(
   peers.Cluster(
     coordinator=options['coordinator'],
     process_id=me,
     process_count=options['count'],
+    heartbeat=options.get('heartbeat', peers.HEARTBEAT_S),
+    patience=options.get('patience', peers.PATIENCE_S),
   ),
   options['devices'],
 )
@@ -44,6 +46,8 @@ def observe(event):
   time.sleep(options.get('pause', 0))
   if reached('die'):
     os.kill(os.getpid(), signal.SIGKILL)
+  if reached('hang'):
+    time.sleep(3600)
 
 
 def train(name, program, parent=None):
@@ -61,7 +65,7 @@ def train(name, program, parent=None):
 code, crashed, stopper = 0, False, launch.Stopper()
 stopper.__enter__()
 try:
-  traj = train('first', TOY)
+  traj = train('first', None if options.get('own') else TOY)
   assert len(traj.runs) == options['config']['sweep']['seeds']
   if options.get('second'):
     again = TOY._replace(init=lambda run: run.parent)
@@ -69,8 +73,11 @@ try:
 except Stopped as e:
   print('stopped', e.step)
   code = 75
+except peers.HungError as e:
+  print('hung', e)
+  code = peers.HUNG
 except Exception:
   traceback.print_exc()
   crashed = True
-peers.leave(crashed)
+peers.leave(crashed, code)
 sys.exit(code)

@@ -98,6 +98,7 @@ def test_signals_reach_every_process(tmp_path):
     ((0, 2), 2),
     ((-6, -9), 75),
     ((-15, 70), 75),
+    ((76, -6), 75),
     ((-6, 0), 1),
     ((70,), 1),
     ((1, 0), 1),
@@ -117,6 +118,8 @@ def test_merged(codes, expected):
       'from 0 to 1, got 2',
     ),
     ({'coordinator': 'a', 'process_id': 0, 'process_count': 2}, 'HOST:PORT'),
+    ({'patience': 0}, '--patience is a number of seconds, got 0'),
+    ({'heartbeat': -1}, '--heartbeat is a number of seconds, got -1'),
     (
       {
         'coordinator': 'a:1', 'process_id': 0, 'process_count': 2,

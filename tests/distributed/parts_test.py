@@ -52,6 +52,24 @@ def test_every_run_is_held_once(as_process, runs, processes, devices, rows):
   assert set(sizes) == {devices * rows}
 
 
+@pytest.mark.parametrize('runs', [1, 3, 4, 6])
+def test_of_processes_that_share_a_run_the_first_holds_it(as_process, runs):
+  """Four processes of one device, two to a run: all start it, two write."""
+  devices = tuple(SimpleNamespace(process_index=p) for p in range(4))
+  layout = Layout('map', 2, 1, devices, data=2)
+  held, states = [], []
+  for p in range(4):
+    as_process(p)
+    held.append(list(layout.held(runs)))
+    states.append(list(layout.states(runs)))
+    assert [len(slots) for slots in layout.slots(runs)] == [1] * -(-runs // 2)
+  assert held[1] == held[3] == []
+  assert held[0] + held[2] == list(range(runs))
+  assert states[0] == states[1] == held[0]
+  assert states[2] == states[3]
+  assert states[2] == (held[2] or [runs - 1])
+
+
 ARRAYS = {
   'snapshots.w': np.arange(5 * 3 * 2, dtype=np.float32).reshape(5, 3, 2),
   'snapshots.flag': np.arange(15).reshape(5, 3) % 2 == 0,

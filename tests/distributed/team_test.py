@@ -200,6 +200,65 @@ def test_a_dead_peer_ends_the_others(lab, config, alone, tmp_path, process):
   assert_same(lab, tmp_path / 'first', alone)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('process', [0, 1])
+def test_a_peer_that_hangs_is_left(lab, config, alone, tmp_path, process):
+  """It lives, and its heart beats; the other waits no longer than told."""
+  began = time.monotonic()
+  hang = {'hang': [process, 1], 'patience': 8, 'heartbeat': 10}
+  codes, said = team(tmp_path, config, **hang)
+  assert time.monotonic() - began < 8 + 60
+  assert codes[1 - process] == spawn.HUNG, said
+  assert 'lives but does not answer' in said[1 - process]
+  assert codes[process] not in (0, 2), said
+  codes, said = team(tmp_path, config)
+  assert codes == [0, 0], said
+  assert_same(lab, tmp_path / 'first', alone)
+
+
+@pytest.fixture(scope='session')
+def shared(config):
+  """A transformer, each run on two devices."""
+  train = {**config['train'], 'branches': (0, 6, 12)}
+  return {**config, 'train': train, 'layout': {'data': 2}}
+
+
+@pytest.mark.slow
+def test_a_run_on_devices_of_two_processes(lab, shared, tmp_path):
+  """The batch is split between them; the first one writes."""
+  one = train(lab, shared, tmp_path / 'one', program=None)
+  codes, said = team(tmp_path / 'two', shared, own=True)
+  assert codes == [0, 0], said
+  folder = tmp_path / 'two' / 'first'
+  traj = stage.open_trajectory(folder)
+  assert check.check(folder).faults == []
+  index = manifest.load_json(folder / 'index.json')
+  assert index['layout']['data_processes'] == 2
+  got, expected = lab.contents(traj), lab.contents(one)
+  assert list(got) == list(expected)
+  for run, content in expected.items():
+    for name, value in content.items():
+      np.testing.assert_allclose(
+        got[run][name], value, rtol=1e-3, atol=1e-5, err_msg=name
+      )
+
+
+@pytest.mark.slow
+def test_groups_within_processes(lab, shared, tmp_path):
+  """Two processes of two devices, a group each, are one process of two, bit for
+  bit; and after one of them died, one process continues."""
+  one = train(lab, shared, tmp_path / 'one', program=None)
+  options = {'devices': 2, 'own': True}
+  codes, said = team(tmp_path / 'two', shared, **options)
+  assert codes == [0, 0], said
+  assert_same(lab, tmp_path / 'two' / 'first', one)
+  died = tmp_path / 'died'
+  codes, said = team(died, shared, **options, die=[1, 1], heartbeat=10)
+  assert 0 not in codes, said
+  train(lab, shared, died / 'first', program=None)
+  assert_same(lab, died / 'first', one)
+
+
 def small(workdir, *more):
   """`jaxsynth train` of the smallest transformer there is."""
   command = [
