@@ -5,7 +5,7 @@
 | preset   | time               | what it decides                          |
 |----------|--------------------|------------------------------------------|
 | smoke    | seconds            | nothing: that everything runs            |
-| quick    | two CPU cores      | all claims, on 32 entities               |
+| quick    | two CPU cores      | all claims, on 32 entities; not yet run  |
 | standard | two CPU cores      | the same on 64 entities, more edits      |
 | paper    | an accelerator     | the published sizes: 2,048 entities,     |
 |          |                    | width 24, 150,000 steps of 256 sequences |
@@ -61,7 +61,7 @@ def _small() -> dict:
     'sweep': {'seeds': 3},
     'measure': {
       'block': 0,
-      'subject': 'entity',
+      'subject': 'relation',
       'prefixes': 5,
       'inputs': 2000,
       'questions': 32,
