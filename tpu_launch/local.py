@@ -32,7 +32,7 @@ class Local(Job):
 
   def __post_init__(self):
     super().__post_init__()
-    paths.local(self.workdir)
+    paths.local(self.workdir, 'processes here write')
     if self.processes < 1 or self.pause < 0:
       raise UserError('--processes and --pause count from 1 and 0')
 

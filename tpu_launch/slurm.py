@@ -33,7 +33,7 @@ class Slurm(Job):
 
   def __post_init__(self):
     super().__post_init__()
-    paths.local(self.workdir)
+    paths.local(self.workdir, 'Slurm jobs write')
     if self.nodes < 1 or self.gpus_per_node < 0 or self.cpus_per_task < 0:
       raise UserError('--nodes, --gpus_per_node, --cpus_per_task are counts')
     if self.time:
