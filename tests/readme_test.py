@@ -25,7 +25,6 @@ def test_a_task_is_one_file_and_one_config(tmp_path, monkeypatch):
   assert (accuracy.isel(eval_step=0) < 0.5).all()
   assert (accuracy.isel(eval_step=-1) > 0.95).all()
   scope: dict = {}
-  reading = reading.replace("['fresh']", "['held_out']")
   exec(compile(reading, 'README.md', 'exec'), scope)
   assert scope['traj'].map(scope['logit_norm'])['norm'].dims == ('run', 'step')
 

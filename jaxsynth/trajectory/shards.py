@@ -288,6 +288,8 @@ def find(folder: Path) -> Path:
   """
   if _trajectory(folder) or not folder.is_dir():
     return folder
+  if (folder / FOLDER).is_dir():  # its own runs are missing, others are there
+    return folder
   found = standing(folder)
   if len(found) > 1:
     names = ', '.join(str(path) for path in found[:4])
