@@ -87,7 +87,7 @@ def _smoke() -> dict:
     'max_properties': 3, 'generic': 4, 'verbs': 2, 'seq_len': 18,
     'eval_size': 8,
   }  # fmt: skip
-  c['model'] |= {'d_model': 8, 'num_heads': 1}
+  c['model'] |= {'d_model': 8, 'num_heads': 1, 'num_layers': 1}
   c['optimizer'] |= {'warmup_steps': 2}
   c['train'] |= {
     'steps': 12, 'batch_size': 4, 'snapshots': 'log:5', 'evals': 'log:3',

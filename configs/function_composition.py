@@ -108,7 +108,7 @@ def _smoke() -> dict:
     'num_letters': 4, 'length': 3, 'depth': 3, 'num_functions': 2,
     'max_random': 8, 'eval_size': 8,
   }  # fmt: skip
-  c['model'] |= {'d_model': 8}
+  c['model'] |= {'d_model': 8, 'num_layers': 1}
   c['optimizer'] |= {'warmup_steps': 2, 'decay_steps': 6}
   c['train'] |= {
     'steps': 8, 'batch_size': 4, 'snapshots': 'log:3', 'evals': 'log:3',
@@ -118,7 +118,7 @@ def _smoke() -> dict:
   variants = {k: {s: {**x} for s, x in v.items()} for k, v in VARIANTS.items()}
   variants['combos']['task'] |= {'num_combos': 8}
   variants['biased']['task'] |= {'num_identities': 1}
-  variants['lstm']['model'] |= {'d_model': 8}
+  variants['lstm']['model'] |= {'d_model': 8, 'num_layers': 1}
   variants['commuting']['task'] |= {'num_functions': 3, 'max_random': 8}
   c['measure'] = {'variants': variants, 'prompts': 2, 'out_of_order': 16}
   return c
