@@ -73,6 +73,11 @@ def configure(cpu_devices: int | None = None, cache: bool = True) -> None:
         os.environ['XLA_FLAGS'] = (
           f'{flags} --xla_cpu_multi_thread_eigen=false'.strip()
         )
+      # XLA's threads, as it reads them. A device that waits for pieces of a
+      # batched decomposition (SVD, eigenvalues) holds one of those that would
+      # work on the pieces: with one thread a device, all may wait for ever.
+      threads = max(2 * count, int(os.environ.get('NPROC') or 0))
+      os.environ['NPROC'] = str(threads)
     except RuntimeError:  # a backend is running: take it as it is
       pass
   if cache and not jax.config.jax_compilation_cache_dir:
