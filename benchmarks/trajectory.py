@@ -9,6 +9,7 @@ that the pages of every file were dropped (posix_fadvise DONTNEED after fsync),
 which tmpfs cannot do.
 """
 
+import functools
 import math
 import os
 import shutil
@@ -101,7 +102,7 @@ def measure(place: Path, shots: list[dict], count: int, few: int) -> dict:
       wall = math.inf
       for _ in range(TRIES):
         shutil.rmtree(folder, ignore_errors=True)
-        wall = min(wall, seconds(lambda: write(folder, shots, n)))  # noqa: B023
+        wall = min(wall, seconds(functools.partial(write, folder, shots, n)))
       found = {
         'snapshots': n,
         'write_ms_per_snapshot': 1e3 * wall / n,
@@ -136,16 +137,15 @@ def compare(args) -> dict:
   targets = []
   for kind, by in found.items():
     ours, step = by['ours'], by['orbax']
-    ratio = lambda key: step[key] / ours[key]  # noqa: B023
     targets += [
       report.target(
         f'{kind}: times cheaper to write than a step folder each',
-        ratio('write_ms_per_snapshot'),
+        step['write_ms_per_snapshot'] / ours['write_ms_per_snapshot'],
         at_least=10,
       ),
       report.target(
         f'{kind}: times faster than Orbax partial loads, one matrix, warm',
-        ratio('matrix_warm_s'),
+        step['matrix_warm_s'] / ours['matrix_warm_s'],
         at_least=100,
       ),
       report.target(

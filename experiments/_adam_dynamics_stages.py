@@ -1,26 +1,16 @@
 """The configs of the stages of `adam_dynamics`, from the study's own."""
 
-from typing import Any
-
 from ml_collections import ConfigDict
 
 from jaxsynth.build import complete
-from jaxsynth.config import override
 from jaxsynth.optim.k_adam import STRATEGIES
-
-
-def _changed(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
-  """A complete copy with other values at some paths."""
-  out = complete(config)
-  for path, value in changes.items():
-    override(out, path, repr(value))
-  return out
+from jaxsynth.studies.variants import of_paths
 
 
 def norms(config: ConfigDict) -> ConfigDict:
   """Small batches and wrong labels, so that gradients stay noisy."""
   m = config.measure.norms
-  return _changed(
+  return of_paths(
     config,
     {
       'train.steps': m.steps,
@@ -59,7 +49,7 @@ def k_adam(config: ConfigDict) -> dict[tuple[str, int], ConfigDict]:
     'sweep.traced.optimizer.b1': (0.9,),
   }
   return {
-    (name, k): _changed(
+    (name, k): of_paths(
       config, {**shared, 'optimizer.strategy': name, 'optimizer.stages': k}
     )
     for name, k in cells

@@ -20,6 +20,7 @@ from jaxsynth.analysis import descents, linear_flow
 from jaxsynth.analysis.gradient_flow import gradient_flow
 from jaxsynth.config import flat, override
 from jaxsynth.studies.study import Bench
+from jaxsynth.studies.variants import of_paths
 
 SPEEDS = {'true': linear_flow.TRUE, 'published': linear_flow.PUBLISHED}
 # Shares of the first loss: least falls, and rises between, that are descents.
@@ -34,10 +35,7 @@ def stage_config(config, section: str, name: str):
     section: 'stages' or 'searches'.
     name: of one of these.
   """
-  out = build.complete(config)
-  for path, value in flat(config.measure[section][name].to_dict()).items():
-    override(out, path, repr(value))
-  return out
+  return of_paths(config, flat(config.measure[section][name].to_dict()))
 
 
 def state(task, apply, world, params) -> dict:

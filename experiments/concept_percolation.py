@@ -23,13 +23,13 @@ from ml_collections import ConfigDict
 
 from jaxsynth import build
 from jaxsynth.analysis import percolation
-from jaxsynth.config import override
 from jaxsynth.experiments import _concept_percolation_figures as figures
 from jaxsynth.experiments import _concept_percolation_measures as measures
 from jaxsynth.experiments import _concept_percolation_numbers as numbers
 from jaxsynth.experiments import _concept_percolation_pairs as pairs
 from jaxsynth.experiments._concept_percolation_claims import CLAIMS
 from jaxsynth.studies.study import Bench, Study
+from jaxsynth.studies.variants import of_paths
 
 # Snapshots over which the rates at the end of training are averaged.
 LAST = 3
@@ -37,10 +37,8 @@ LAST = 3
 
 def variant(config: ConfigDict, properties: int, steps: int) -> ConfigDict:
   """The config with so many properties in a class, names included."""
-  config = build.complete(config)
-  override(config, 'task.max_properties', str(properties))
-  override(config, 'train.steps', str(steps))
-  return config
+  values = {'task.max_properties': properties, 'train.steps': steps}
+  return of_paths(config, values)
 
 
 def num_values(config: ConfigDict) -> int:

@@ -13,10 +13,7 @@ Autoregressive Transformers: A Study on Synthetic, Interpretable Tasks"
 (2023), arXiv 2311.12997.
 """
 
-from typing import Any
-
 import xarray as xr
-from ml_collections import ConfigDict
 
 from jaxsynth import build
 from jaxsynth.config import plain
@@ -25,6 +22,7 @@ from jaxsynth.experiments import _function_composition_numbers as numbers
 from jaxsynth.experiments._function_composition_measures import measure
 from jaxsynth.studies.claim import Claim, Gate
 from jaxsynth.studies.study import Bench, Study
+from jaxsynth.studies.variants import of_sections
 
 UNTRAINED = 'the model at step 0, through the same pipeline'
 STEPWISE = 'the step-by-step model trained on the same random compositions'
@@ -184,15 +182,6 @@ CLAIMS = (
 )
 
 
-def variant(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
-  """The config with the changes of a variant."""
-  full = plain(config)
-  for section, values in changes.items():
-    replaced = 'name' in values
-    full[section] = values if replaced else {**full[section], **values}
-  return build.complete(full)
-
-
 def judge(bench: Bench, results: dict[str, dict[str, xr.Dataset]]) -> None:
   """Reports the numbers of the claims that the trained variants decide."""
   composed = {n: r['composed'] for n, r in results.items()}
@@ -283,7 +272,7 @@ def run(bench: Bench) -> None:
   results, variants = {}, plain(bench.config)['measure']['variants']
   for name in sorted(variants, key=list(figures.NAMES).index):
     changes = variants[name]
-    config = variant(bench.config, changes)
+    config = of_sections(bench.config, changes)
     traj = bench.train(name, config)
     results[name] = measure(
       bench, name, build.build(config), traj, reads=not changes

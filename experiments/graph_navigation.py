@@ -19,7 +19,6 @@ import functools
 from typing import Any
 
 import xarray as xr
-from ml_collections import ConfigDict
 
 from jaxsynth import build
 from jaxsynth.config import plain
@@ -30,19 +29,11 @@ from jaxsynth.experiments import _graph_navigation_numbers as numbers
 from jaxsynth.experiments import _graph_navigation_rule as rule
 from jaxsynth.experiments._graph_navigation_claims import CLAIMS
 from jaxsynth.studies.study import Bench, Study
+from jaxsynth.studies.variants import of_sections
 
 # The share from which on steps, and plans, count as learnt.
 LEARNT = 0.95
 PAIR = ('of_pair',)
-
-
-def variant(config: ConfigDict, changes: dict[str, Any]) -> ConfigDict:
-  """The config with the changes of a variant."""
-  full = plain(config)
-  for section, values in changes.items():
-    replaced = 'name' in values
-    full[section] = values if replaced else {**full[section], **values}
-  return build.complete(full)
 
 
 def navigated(task, model, options: dict) -> dict[str, Any]:
@@ -100,7 +91,7 @@ def measure(bench: Bench, name: str, changes: dict) -> dict[str, xr.Dataset]:
   What is sampled, and what is looked at all through training, is of the runs
   with all spans in training; the rest is of all runs, at both ends.
   """
-  config = variant(bench.config, changes)
+  config = of_sections(bench.config, changes)
   traj = bench.train(name, config)
   setup = build.build(config)
   whole = traj

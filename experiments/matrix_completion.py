@@ -27,14 +27,7 @@ from jaxsynth.experiments import _matrix_completion_measures as measures
 from jaxsynth.experiments import _matrix_completion_numbers as numbers
 from jaxsynth.experiments._matrix_completion_claims import CLAIMS
 from jaxsynth.studies.study import Bench, Study
-
-
-def changed(config: ConfigDict, sections: dict) -> ConfigDict:
-  """The config with other values in some sections."""
-  full = plain(config)
-  for section, values in sections.items():
-    full[section] = {**full[section], **values}
-  return build.complete(full)
+from jaxsynth.studies.variants import of_sections
 
 
 def trained_anew(config: ConfigDict, component: str) -> ConfigDict:
@@ -43,7 +36,7 @@ def trained_anew(config: ConfigDict, component: str) -> ConfigDict:
   steps = config.measure.components.steps
   training = {'steps': steps, 'trainable': patterns, 'fresh': patterns,
               'snapshots': 'last', 'branches': ()}  # fmt: skip
-  return changed(config, {'train': training})
+  return of_sections(config, {'train': training})
 
 
 def by_seed(found: xr.Dataset, traj) -> xr.Dataset:
@@ -240,7 +233,7 @@ def run(bench: Bench) -> None:
   alone = training_alone(bench, bench.config, traj)
   causal, sections = None, plain(bench.config.measure.gpt)
   if sections:
-    config = changed(bench.config, sections)
+    config = of_sections(bench.config, sections)
     task = build.build(config).task
     other = bench.train('causal', config)
     causal = bench.measure('causal', lambda: evaluated(other, task, 'accuracy'))

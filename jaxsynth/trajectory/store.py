@@ -53,9 +53,10 @@ _STRETCHES = 8
 
 def _as_they_are(codecs: list[dict], chunk: list[int]) -> bool:
   """Whether a chunk begins with the bytes of its array in memory."""
-  (codec, *others), made = codecs, codecs[0].get('configuration', {})
-  if others:
+  if len(codecs) != 1:
     return False
+  (codec,) = codecs
+  made = codec.get('configuration', {})
   if codec['name'] == 'bytes':
     return made.get('endian', 'little') == 'little'
   return (  # Orbax writes each chunk as a shard of one

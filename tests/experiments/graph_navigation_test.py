@@ -15,9 +15,9 @@ from jaxsynth.experiments import _graph_navigation_measures as measures
 from jaxsynth.experiments import _graph_navigation_motifs as motifs
 from jaxsynth.experiments import _graph_navigation_numbers as numbers
 from jaxsynth.experiments import _graph_navigation_rule as rule
-from jaxsynth.experiments import graph_navigation
 from jaxsynth.models.base import Edit, Output
 from jaxsynth.models.transformer import Transformer
+from jaxsynth.studies.variants import of_sections
 from jaxsynth.tasks.graph_motifs import GraphMotifs
 from jaxsynth.tasks.graph_navigation import GraphNavigation
 from jaxsynth.tasks.lib import traces
@@ -292,7 +292,7 @@ def test_every_variant_of_every_preset_can_be_built(preset):
   assert {'stepwise', 'direct', 'bernoulli', 'one_layer'} <= set(variants)
   assert ('motifs' in variants) == (preset != 'quick')
   for name, changes in variants.items():
-    setup = build.build(graph_navigation.variant(config, changes))
+    setup = build.build(of_sections(config, changes))
     assert setup.sweep.runs()
     if name in ('stepwise', 'direct'):
       # The largest limit is none: every span of the graph is within it.

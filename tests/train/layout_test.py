@@ -78,6 +78,26 @@ def test_configure_leaves_a_running_backend_alone(monkeypatch):
   assert os.environ['XLA_FLAGS'] == ''
 
 
+@pytest.mark.parametrize(
+  ('given', 'flags', 'least'),
+  [
+    ('', '', 6),
+    ('many', '', 6),
+    ('1000', '', 1000),
+    ('1', '--xla_force_host_platform_device_count=500', 1000),
+  ],
+)
+def test_threads_are_twice_the_devices_or_more(
+  monkeypatch, given, flags, least
+):
+  monkeypatch.setenv('NPROC', given)
+  monkeypatch.setenv('XLA_FLAGS', flags)
+  layout.configure(cpu_devices=3)
+  threads = int(os.environ['NPROC'])
+  assert threads >= least
+  assert threads == least or least < 2 * layout.cores()
+
+
 DECOMPOSING = """
 from jaxsynth.train import layout
 layout.configure(cpu_devices=2)
