@@ -18,6 +18,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from jaxsynth import linalg
 from jaxsynth.analysis import grid_attention, nuclear_norm, probes
 from jaxsynth.train import weights
 
@@ -190,7 +191,7 @@ def read_by_probes(task, counts: tuple[int, int]):
     row = jnp.broadcast_to(
       seen[:, :, None, :], (*seen.shape, task.num_columns)
     ).reshape(*values.shape, task.num_columns)
-    u = jnp.linalg.svd(values.reshape(-1, *grid))[0][:, :, 0]
+    u = jax.vmap(linalg.svd)(values.reshape(-1, *grid))[0][:, :, 0]
     largest = jnp.take_along_axis(u, abs(u).argmax(1, keepdims=True), 1)
     u = u * jnp.sign(largest)
     return {

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxsynth import build, peers, progress
+from jaxsynth import build, linalg, peers, progress
 from jaxsynth.errors import UserError
 from jaxsynth.train import compiling, keeping, loop, sweep
 from jaxsynth.train import engine as engines
@@ -280,6 +280,8 @@ def train(
   engine = engines.build(program, layout, schedule, shared)
   traced = compiling.trace(engine, specs, schedule, layout, parents)
   keeping.check_storable(traced)
+  for fn in traced:
+    linalg.warn_of_waiting(fn.jaxpr.jaxpr, layout.mesh.size)
   state = jax.eval_shape(
     lambda tree: jax.tree.map(lambda x: x[0], tree), traced.init.out_info
   )

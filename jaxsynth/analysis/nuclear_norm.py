@@ -31,6 +31,7 @@ comparison with transformers.
 import jax
 import jax.numpy as jnp
 
+from jaxsynth import linalg
 from jaxsynth.types import Array, Key
 
 
@@ -43,7 +44,7 @@ def nuclear_norm(matrix: Array) -> Array:
   Returns:
     [].
   """
-  return jnp.linalg.svd(matrix, compute_uv=False).sum()
+  return linalg.singular_values(matrix).sum()
 
 
 def soft_threshold(matrix: Array, amount: float) -> Array:
@@ -56,7 +57,7 @@ def soft_threshold(matrix: Array, amount: float) -> Array:
   Returns:
     [m, n].
   """
-  u, s, vt = jnp.linalg.svd(matrix, full_matrices=False)
+  u, s, vt = linalg.svd(matrix)
   return (u * jnp.maximum(s - amount, 0)) @ vt
 
 
@@ -99,7 +100,7 @@ def complete(
   z = soft_threshold(w, step)
   scale = penalty if penalty else 1.0
   dual = jnp.where(observed, (w - z) / step, 0.0) * scale
-  size = jnp.linalg.norm(dual, 2)
+  size = linalg.singular_values(dual)[0]
   dual = dual * jnp.minimum(1.0, scale / jnp.maximum(size, 1e-30))
   if penalty:
     misfit = jnp.where(observed, jnp.square(z - x), 0.0).sum()

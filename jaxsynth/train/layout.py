@@ -30,7 +30,6 @@ process would. What a device computes knows neither their number nor its own.
 import dataclasses
 import os
 import platform
-import re
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +54,14 @@ def configure(cpu_devices: int | None = None, cache: bool = True) -> None:
   """Splits the CPU into one single-threaded device per core; sets the cache.
 
   Does nothing to a backend that is already running, and nothing to
-  accelerators. Sets XLA_FLAGS and NPROC in the environment. Compiled programs
-  are kept between processes in $JAX_COMPILATION_CACHE_DIR, by default the
-  user's cache folder.
+  accelerators. Sets XLA_FLAGS in the environment. Compiled programs are kept
+  between processes in $JAX_COMPILATION_CACHE_DIR, by default the user's cache
+  folder.
 
   Args:
     cpu_devices: number of CPU devices; None takes one per available core.
     cache: keep compiled programs on disk.
   """
-  _give_threads(cpu_devices or 0)
   flags = os.environ.get('XLA_FLAGS', '')
   chosen = 'xla_force_host_platform_device_count' in flags
   if cpu_devices is None and jax.config.jax_num_cpu_devices > 0:
@@ -85,25 +83,6 @@ def configure(cpu_devices: int | None = None, cache: bool = True) -> None:
   if cache:
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
     jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)
-
-
-def _give_threads(devices: int) -> None:
-  """Twice as many threads as CPU devices, in NPROC, where XLA looks.
-
-  A device that waits for the pieces of a batched decomposition (SVD,
-  eigenvalues) holds one of the threads that would work on the pieces: with one
-  thread a device, all may wait for ever.
-  """
-  asked = re.findall(
-    r'xla_force_host_platform_device_count=(\d+)',
-    os.environ.get('XLA_FLAGS', ''),
-  )
-  given = os.environ.get('NPROC', '')
-  devices = max(
-    devices, jax.config.jax_num_cpu_devices, cores(), *map(int, asked)
-  )
-  threads = max(2 * devices, int(given) if given.isdecimal() else 0)
-  os.environ['NPROC'] = str(threads)
 
 
 def cores() -> int:

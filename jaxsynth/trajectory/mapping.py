@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jaxsynth import progress, rng
+from jaxsynth import linalg, progress, rng
 from jaxsynth.errors import UserError, unknown
 from jaxsynth.trajectory.leaf import read_all
 from jaxsynth.types import Array, Key, PyTree, Run
@@ -237,8 +237,11 @@ def run(
         for chunk in window:
           steps = np.stack([traj.steps[np.stack(g.items)] for g in chunk])
           args = (params(held, chunk), steps.astype(np.int32))
-          args = jax.device_put(args, sharding)
-          result = call(args[0], *of_runs(tuple(g.run for g in chunk)), args[1])
+          now, step = jax.device_put(args, sharding)
+          args = (now, *of_runs(tuple(g.run for g in chunk)), step)
+          if last is None:
+            linalg.warn_of_waiting(call.trace(*args).jaxpr.jaxpr, len(devices))
+          result = call(*args)
           if last is not None:
             yield jax.tree.map(np.asarray, last)
           last = result

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import jax
 import pytest
@@ -76,56 +74,3 @@ def test_configure_leaves_a_running_backend_alone(monkeypatch):
   layout.configure(cpu_devices=5)
   assert jax.devices() == before
   assert os.environ['XLA_FLAGS'] == ''
-
-
-@pytest.mark.parametrize(
-  ('given', 'flags', 'least'),
-  [
-    ('', '', 6),
-    ('many', '', 6),
-    ('1000', '', 1000),
-    ('1', '--xla_force_host_platform_device_count=500', 1000),
-  ],
-)
-def test_threads_are_twice_the_devices_or_more(
-  monkeypatch, given, flags, least
-):
-  monkeypatch.setenv('NPROC', given)
-  monkeypatch.setenv('XLA_FLAGS', flags)
-  layout.configure(cpu_devices=3)
-  threads = int(os.environ['NPROC'])
-  assert threads >= least
-  assert threads == least or least < 2 * layout.cores()
-
-
-DECOMPOSING = """
-from jaxsynth.train import layout
-layout.configure(cpu_devices=2)
-import jax, jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
-from jaxsynth.analysis.nuclear_norm import complete
-mesh = Mesh(jax.devices(), ('run',))
-def many(key):
-  left, right, mask = jax.random.split(key[0], 3)
-  left = jax.random.normal(left, (512, 4, 1))
-  x = left @ jax.random.normal(right, (512, 1, 4))
-  seen = jax.random.uniform(mask, x.shape) < 0.7
-  return jax.vmap(lambda x, seen: complete(x, seen)['gap'])(x, seen)[None]
-both = jax.jit(
-  jax.shard_map(
-    many, mesh=mesh, in_specs=P('run'), out_specs=P('run'), check_vma=False
-  )
-)
-keys = jax.random.split(jax.random.key(0), 2)
-keys = jax.device_put(keys, NamedSharding(mesh, P('run')))
-for _ in range(4):
-  jax.block_until_ready(both(keys))
-"""
-
-
-def test_devices_that_decompose_many_matrices_do_not_wait_for_each_other():
-  """They did for ever, where each device had but one of XLA's threads."""
-  env = {k: v for k, v in os.environ.items() if k not in ('XLA_FLAGS', 'NPROC')}
-  subprocess.run(
-    [sys.executable, '-c', DECOMPOSING], check=True, timeout=120, env=env
-  )

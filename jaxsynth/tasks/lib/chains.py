@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import xlogy
 
+from jaxsynth import linalg
 from jaxsynth.types import Array, Key
 
 
@@ -137,7 +138,8 @@ def stationary(transitions: Array) -> Array:
   system = jnp.eye(k) - jnp.swapaxes(transitions, -1, -2)
   system = system.at[..., -1, :].set(1.0)
   right = jnp.zeros((*transitions.shape[:-1], 1)).at[..., -1, :].set(1.0)
-  law = jnp.maximum(jnp.linalg.solve(system, right)[..., 0], 0.0)
+  solve = jnp.vectorize(linalg.solve, signature='(k,k),(k,m)->(k,m)')
+  law = jnp.maximum(solve(system, right)[..., 0], 0.0)
   return law / law.sum(-1, keepdims=True)
 
 
