@@ -169,7 +169,7 @@ picked = jax.jit(graphs.pick)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from([1, 2, 7, 60]), st.integers(0, 2**31), st.booleans())
+@given(st.sampled_from([1, 2, 37, 60]), st.integers(0, 2**31), st.booleans())
 def test_indices_are_drawn_by_their_weights(size, seed, exact):
   """As in numpy where sums are exact; else never without a weight."""
   random = np.random.default_rng(seed)

@@ -26,6 +26,7 @@ Lubana and Tanaka (2024), "Towards an understanding of stepwise inference in
 transformers", arXiv 2402.07757; the sampler follows from counting.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -230,8 +231,8 @@ def walk(
 def pick(weights: Array, uniform: Array) -> tuple[Array, Array]:
   """Draws indices by weights: the first j with w_0 + .. + w_j > u sum(w).
 
-  First a block of about sqrt(N) indices, then one inside it: on a CPU a
-  running sum over N is N^2 additions.
+  First a block of about sqrt(N) indices, then one inside it, for on a CPU
+  XLA's running sum over N numbers is N^2 additions.
 
   Args:
     weights: [..., N], none negative.
@@ -242,7 +243,9 @@ def pick(weights: Array, uniform: Array) -> tuple[Array, Array]:
     the weights [...].
   """
   size = weights.shape[-1]
-  width = math.isqrt(max(size - 1, 0)) + 1
+  width = next(w for w in range(math.isqrt(size), 0, -1) if size % w == 0)
+  if 4 * width**2 < size:  # as many nodes as a prime, say
+    width = math.isqrt(size) + 1
   count = -(-size // width)
   fill = [(0, 0)] * uniform.ndim + [(0, count * width - size)]
   blocks = jnp.pad(weights, fill).reshape(*uniform.shape, count, width)
@@ -259,7 +262,8 @@ def pick(weights: Array, uniform: Array) -> tuple[Array, Array]:
 def _first_beyond(weights: Array, target: Array) -> Array:
   """The first index whose running sum exceeds the target, int32 [...]."""
   at = jnp.arange(weights.shape[-1], dtype=jnp.int32)
-  running = weights.cumsum(-1)
+  each = [weights[..., j] for j in range(weights.shape[-1])]
+  running = jnp.stack(list(itertools.accumulate(each)), -1)
   index = (target[..., None] >= running).sum(-1, dtype=jnp.int32)
   # The last with a weight bounds it, whatever the rounding.
   return jnp.minimum(index, jnp.where(weights > 0, at, 0).max(-1))
