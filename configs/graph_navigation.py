@@ -125,7 +125,7 @@ def _smoke() -> dict:
   c['model'] |= {'d_model': 8, 'num_layers': 1}
   c['optimizer'] |= {'warmup_steps': 2, 'decay_steps': 6}
   c['train'] |= {
-    'steps': 8, 'batch_size': 8, 'snapshots': 'every:4', 'evals': (0, 8),
+    'steps': 8, 'batch_size': 8, 'snapshots': 'every:8', 'evals': (0, 8),
     'call_steps': 4,
   }  # fmt: skip
   c['sweep'] = {'seeds': 2}

@@ -67,7 +67,7 @@ def constants_of(
     if engine.shared:
       return engine.constants(block)
     made = engine.constants(engine.put(block))
-    return jax.tree.map(lambda x: x[0], made)
+    return jax.tree.map(lambda x: np.asarray(x)[0], made)
 
   return of
 
