@@ -87,14 +87,10 @@ def _host_run(row: dict) -> Run:
   return Run(seeds, hparams)
 
 
-def _constants_of(traj: 'Trajectory') -> Callable[[Run], PyTree]:
-  return traj.compiled_constants or jax.jit(traj.constants or (lambda r: {}))
-
-
 def of_run(traj: 'Trajectory', run: int, step: int) -> Context:
   """The context that `fn` is given with one snapshot, as concrete arrays."""
   spec = _host_run(traj.index['runs'][traj.run_index[run]])
-  constants = _constants_of(traj)(spec)
+  constants = jax.jit(traj.constants or (lambda r: {}))(spec)
   return context(traj.apply, spec, constants, np.int32(step))
 
 
@@ -157,7 +153,9 @@ def run(
   cpu = devices[0].platform == 'cpu'
   mesh = Mesh(devices, ('item',))
   sharding = NamedSharding(mesh, P('item'))
-  constants_of = _constants_of(traj)
+  constants_of = traj.compiled_constants or jax.jit(
+    traj.constants or (lambda r: {})
+  )
   taken = {'run', 'step', *_table(traj), *coords}
 
   def checked(out: dict) -> dict:
