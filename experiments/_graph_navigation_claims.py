@@ -179,8 +179,8 @@ CLAIMS = (
     'exemplars of motifs',
     Gate('>=', 0.4, tests='direction'),
     UNTRAINED,
-    'Pilots: .86 and .99, none at K = 4. Positions beyond the longest document in training have '
-    'vectors never trained.',
+    'Pilots: .86 and .99; at K = 4 no path followed. Positions beyond the '
+    'longest document in training have vectors never trained.',
   ),
   Claim(
     'first_chain_wins',
@@ -188,7 +188,7 @@ CLAIMS = (
     'its share among the paths that follow either.',
     '70 to 80 %',
     'conflicting exemplars',
-    note='Not gated: in pilots neither was followed: two '
-    'chains make a longer context than any in training.',
+    note='Not gated: in pilots neither was followed: two chains make a longer '
+    'context than any in training.',
   ),
 )
