@@ -3,6 +3,7 @@
   python -m benchmarks.generators --config=small
   python -m benchmarks.generators --config=small --task=concept_percolation
   python -m benchmarks.generators --study=function_composition
+  python -m benchmarks.generators --study=graph_navigation --variant=bernoulli
 
 A task's `sample`, compiled, is timed against
 
@@ -13,9 +14,9 @@ A task's `sample`, compiled, is timed against
   write    writing arrays of the batch's shapes, which is the floor
 
 and, for the configs of `benchmarks.configs` or the `quick` one of a study, put
-beside the training step it feeds. Each of `--batches` batches is drawn from
-its own key inside one compiled loop on one device, so that starting the loop
-is not what is timed.
+beside the training step it feeds. Each of `--batches` batches has its own key;
+as many are drawn at once as the training loop draws ahead, inside one compiled
+loop on one device, so that starting the loop is not what is timed.
 """
 
 import functools
@@ -28,9 +29,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import configs, ours, plain_graphs, plain_sentences, report
+from benchmarks import (
+  configs,
+  ours,
+  plain_graphs,
+  plain_matrices,
+  plain_sentences,
+  report,
+)
 from jaxsynth import build, lookup, rng
+from jaxsynth.errors import unknown
+from jaxsynth.studies.variants import of_sections
 from jaxsynth.tasks import base
+from jaxsynth.train import engine as engines
 from jaxsynth.train import layout as layouts
 
 TIMES = 7
@@ -120,6 +131,7 @@ NUMPY = {
   'graph_navigation': plain_graphs.graph_navigation,
   'knowledge_graph': knowledge_graph,
   'markov_mixture': markov_mixture,
+  'matrix_completion': plain_matrices.matrix_completion,
 }
 
 
@@ -138,23 +150,33 @@ def _shown(batch: Any) -> list:
   return jax.tree.leaves((batch.inputs, batch.targets, batch.weights))
 
 
-def looped(make: Callable, batches: int) -> float:
-  """Seconds a batch of `make(i) -> arrays`, all of them written to memory."""
+def looped(make: Callable, batches: int, ahead: int = 1) -> float:
+  """Seconds a batch of `make(i) -> arrays`, all of them written to memory.
+
+  Args:
+    make: draws batch i.
+    batches: how many; rounded to whole groups.
+    ahead: how many are drawn at once.
+  """
+  group = jax.vmap(make) if ahead > 1 else make
+  groups = max(1, round(batches / ahead))
 
   @jax.jit
   def many(first):
-    shapes = jax.eval_shape(make, first)
+    number = lambda i: first + i * ahead + jnp.arange(ahead)
+    numbers = number if ahead > 1 else lambda i: first + i
+    shapes = jax.eval_shape(group, numbers(0))
     empty = [jnp.zeros(x.shape, x.dtype) for x in shapes]
 
     def body(i, kept):
       # Each batch is written over the one before: none can be left out.
       barrier = jax.lax.optimization_barrier
-      return barrier(list(make(first + i)))
+      return barrier(list(group(numbers(i))))
 
-    return jax.lax.fori_loop(0, batches, body, empty)
+    return jax.lax.fori_loop(0, groups, body, empty)
 
   run = lambda: jax.block_until_ready(many(jnp.int32(1)))
-  return _median(run) / batches
+  return _median(run) / (groups * ahead)
 
 
 def measure(name: str, task: Any, batch: int, batches: int) -> dict:
@@ -172,16 +194,13 @@ def measure(name: str, task: Any, batch: int, batches: int) -> dict:
   drawn = jax.eval_shape(lambda: task.sample(params, key, 0, batch))
   shapes = [(x.shape, x.dtype) for x in _shown(drawn)]
   tokens = sum(int(np.prod(s)) for s, _ in shapes[:1])
+  draw = lambda i: task.sample(params, rng.at(key, i), i, batch)
+  ahead = engines.steps_ahead(draw, 1)
+  time_of = lambda make: looped(make, batches, ahead)
   seconds = {
-    'ours': looped(
-      lambda i: _shown(task.sample(params, rng.at(key, i), i, batch)), batches
-    ),
-    'bits': looped(
-      lambda i: [jax.random.uniform(rng.at(key, i), (tokens,))], batches
-    ),
-    'write': looped(
-      lambda i: [jnp.full(s, i).astype(d) for s, d in shapes], batches
-    ),
+    'ours': time_of(lambda i: _shown(draw(i))),
+    'bits': time_of(lambda i: [jax.random.uniform(rng.at(key, i), (tokens,))]),
+    'write': time_of(lambda i: [jnp.full(s, i).astype(d) for s, d in shapes]),
     'numpy': None,
   }
   if name in NUMPY:
@@ -191,7 +210,9 @@ def measure(name: str, task: Any, batch: int, batches: int) -> dict:
     for other in ('numpy', 'bits', 'write')
     if seconds[other]
   }
-  return {'task': name, 'batch': batch, 'seconds': seconds, **times}
+  return {
+    'task': name, 'batch': batch, 'ahead': ahead, 'seconds': seconds, **times
+  }  # fmt: skip
 
 
 def setup_of(config: str, task: str) -> build.Setup:
@@ -208,6 +229,21 @@ def setup_of(config: str, task: str) -> build.Setup:
   return build.build(build.complete(full))
 
 
+def setup_of_study(study: str, variant: str) -> build.Setup:
+  """The `quick` config of a study, or one of its variants.
+
+  Raises:
+    UserError: there is no such variant.
+  """
+  config = lookup.get('jaxsynth.configs', study, 'get_config')('quick')
+  if variant:
+    variants = config.measure.get('variants', {})
+    if variant not in variants:
+      raise unknown('variant', variant, variants)
+    config = of_sections(config, variants[variant].to_dict())
+  return build.build(config)
+
+
 def main() -> dict:
   parser = report.parser(
     'benchmarks.generators', __doc__, ['--config=tiny', '--config=paper']
@@ -216,13 +252,13 @@ def main() -> dict:
   add('--config', default='small', help='tiny, small or paper')
   add('--task', default=FED, help='of the training step, with its own sizes')
   add('--study', default='', help="instead of a config: a study's quick one")
+  add('--variant', default='', help='of the study, of its measure.variants')
   add('--batches', type=int, default=50, help='drawn in one compiled loop')
   args = parser.parse_args()
   configs.size(args.config)
   layouts.configure()
   if args.study:
-    get_config = lookup.get('jaxsynth.configs', args.study, 'get_config')
-    setup = build.build(get_config('quick'))
+    setup = setup_of_study(args.study, args.variant)
   else:
     setup = setup_of(args.config, args.task)
   fed = setup.config['task']['name']
@@ -237,7 +273,7 @@ def main() -> dict:
   share = made['seconds']['ours'] / step
   return report.record(
     'generators',
-    args.study or args.config,
+    '-'.join(x for x in (args.study, args.variant) if x) or args.config,
     report.device(),
     batches_per_s=1 / made['seconds']['ours'],
     floor=1 / made['seconds']['write'],

@@ -105,8 +105,8 @@ def _smoke() -> dict:
 def _standard() -> dict:
   c = _small()
   c['task'] |= {'max_properties': 33}
-  c['train'] |= {'steps': 4000, 'snapshots': 'log:50:40'}
-  c['measure']['sweep'] = {'properties': (5, 9, 17), 'steps': 4000}
+  c['train'] |= {'steps': 2000, 'snapshots': 'log:40:40'}
+  c['measure']['sweep'] = {'properties': (5, 9, 17), 'steps': 2000}
   return c
 
 

@@ -5,11 +5,11 @@
 | preset   | time            | what it decides                             |
 |----------|-----------------|---------------------------------------------|
 | smoke    | seconds         | nothing: that everything runs               |
-| quick    | 10 min, 1 core  | stepwise against direct; spans in training; |
+| quick    | two CPU cores   | stepwise against direct; spans in training; |
 |          |                 | missteps and planning; temperature; short   |
-|          |                 | paths; the rule of one layer                |
-| standard | two CPU cores   | also chains of motifs, and two chains that  |
-|          |                 | contradict each other                       |
+|          |                 | paths; the rule of one layer; chains of     |
+|          |                 | motifs, and two that contradict each other  |
+| standard | two CPU cores   | the same with more spans and larger motifs  |
 | paper    | an accelerator  | the published graphs: 10 layers of 20, and  |
 |          |                 | 200 nodes, p = .05, 20 % of the pairs       |
 
@@ -51,6 +51,10 @@ MOTIFS = {
   'max_k': 4,
   'room': 6,
 }
+FEW_MOTIFS = {
+  **MOTIFS, 'num_motifs': 6, 'motif_nodes': 4, 'num_layers': 2, 'max_k': 2,
+  'room': 4,
+}  # fmt: skip
 
 
 def _quick() -> dict:
@@ -103,6 +107,11 @@ def _quick() -> dict:
           'optimizer': {'peak_lr': 3e-3},
           'train': ENDS,
         },
+        'motifs': {
+          'task': FEW_MOTIFS,
+          'model': {'max_len': 48},
+          'train': ENDS,
+        },
       },
       # Unseen pairs that are answered greedily.
       'pairs': 800,
@@ -125,7 +134,7 @@ def _smoke() -> dict:
   c['model'] |= {'d_model': 8, 'num_layers': 1}
   c['optimizer'] |= {'warmup_steps': 2, 'decay_steps': 6}
   c['train'] |= {
-    'steps': 8, 'batch_size': 8, 'snapshots': 'every:4', 'evals': (0, 8),
+    'steps': 8, 'batch_size': 8, 'snapshots': 'every:8', 'evals': (0, 8),
     'call_steps': 4,
   }  # fmt: skip
   c['sweep'] = {'seeds': 2}

@@ -82,7 +82,7 @@ def _small() -> dict:
 def _smoke() -> dict:
   c = _small()
   c['task'] |= {'num_entities': 9, 'num_steps': 2, 'eval_size': 8}
-  c['model'] |= {'d_model': 8, 'num_heads': 2}
+  c['model'] |= {'d_model': 8, 'num_heads': 2, 'num_layers': 1}
   c['optimizer'] |= {'warmup_steps': 2, 'decay_steps': 6}
   c['train'] |= {
     'steps': 8, 'batch_size': 4, 'snapshots': 'log:3', 'evals': 'log:3',

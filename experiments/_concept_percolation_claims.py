@@ -168,6 +168,15 @@ CLAIMS = (
     'learns which values each entity has.',
   ),
   Claim(
+    'unseen_pairs_reached_unscrambling',
+    'The same where the prompt gives the words of the sentence, out of order '
+    '(T1): largest share of unseen pairs reached.',
+    'measured for T0 and T1; no number is known here',
+    'reachability: rank of the value at most 1.5 |K|',
+    note='Not gated: no pilot was run. The value stands in the prompt, so '
+    'copying reaches it as well.',
+  ),
+  Claim(
     'pairs_told_apart',
     'Beyond the published checks: probability of values that an entity has '
     'over that of other values of its class, in the mean.',

@@ -78,8 +78,11 @@ def unseen(main: dict):
   axes[0, 0].set_ylabel('times 1 / |K|', fontsize=style.SMALL)
   curves.log_values(axes[0, 0])
   curves.level(axes[0, 0], 1.0, 'all values alike')
-  data = told['reached'].reset_coords(drop=True).rename(run='seed')
-  curves.curves(axes[0, 1], data, labels='none')
+  ways = {
+    'freely': told['reached'],
+    'unscrambling': told['reached_unscramble'],
+  }
+  curves.curves(axes[0, 1], named(ways, 'prompt'), hue='prompt')
   axes[0, 1].set_ylabel('value in the first 1.5 |K|', fontsize=style.SMALL)
   axes[0, 1].set_ylim(-0.03, 1.05)
   return fig

@@ -26,6 +26,7 @@ TASKS = ('free', 'unscramble', 'conditional')
 # A rate over fewer words than one in so many sentences is taken for zero.
 FEW = 8
 SETS = ('free', 'uniform', 'adversarial', 'shuffled', 'random_words')
+REACH = ('reach', 'reach_unscramble')
 LEVELS = ('grammar', 'relative', 'descriptive')
 
 
@@ -100,7 +101,8 @@ def foretold(task):
     a part of speech where one stands, the share of the right class; reached:
     of pairs of entity and value that the language does not have, how many
     have a value among the 1.5 |K| most probable tokens; unseen, seen:
-    probability of the value of such pairs, and of allowed ones, over 1 / |K|.
+    probability of the value of such pairs, and of allowed ones, over 1 / |K|;
+    and these three of prompts whose operands are the words, _unscramble.
   """
   table = words.lexicon(task.language)
   kind = jnp.asarray(table.kind)
@@ -130,20 +132,23 @@ def foretold(task):
       if name == 'objects':
         here &= state.verb
       told[name] = mean(share, here)
-    reach = ctx.evals['reach']
+    both = [ctx.evals[name] for name in REACH]
+    reach = jax.tree.map(lambda *x: jnp.concatenate(x), *both)
     last = reach.weights.argmax(1)
     probs = jax.nn.softmax(ctx.apply(params, reach.inputs).prediction)
     probs = jnp.take_along_axis(probs, last[:, None, None], 1)[:, 0]
     value = reach.info['value']
     found = checks.reached(task.language, known, probs, value)
-    size = known.live[group[value]] * task.values
-    over = found['prob'] * size
+    over = found['prob'] * known.live[group[value]] * task.values
     unseen = ~reach.info['allowed']
-    return told | {
-      'reached': mean(found['reached'], unseen),
-      'unseen': mean(over, unseen),
-      'seen': mean(over, ~unseen),
-    }
+    for name, x, mask in (
+      ('reached', found['reached'], unseen),
+      ('unseen', over, unseen),
+      ('seen', over, ~unseen),
+    ):
+      free, unscramble = map(mean, jnp.split(x, 2), jnp.split(mask, 2))
+      told |= {name: free, f'{name}_unscramble': unscramble}
+    return told
 
   return measure
 

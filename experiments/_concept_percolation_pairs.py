@@ -19,16 +19,17 @@ from jaxsynth import build, rng
 from jaxsynth.analysis import percolation
 from jaxsynth.tasks.lib import concept_words as words
 from jaxsynth.tasks.lib.concept_word_laws import KIND, read
+from jaxsynth.types import Array
 
 
-def seen(task, seeds: dict[str, int], batch_size: int, steps: int):
+def seen(task, seeds: dict[str, Array], batch_size: int, steps: int):
   """How the pairs of entity and value in training percolate.
 
   The very batches that a run of these seeds was trained on are drawn again.
 
   Args:
     task: a ConceptPercolation.
-    seeds: of the run, by stream.
+    seeds: of the run, by stream; may be traced.
     batch_size: sequences of a batch.
     steps: how many batches.
 
@@ -42,7 +43,7 @@ def seen(task, seeds: dict[str, int], batch_size: int, steps: int):
     jnp.asarray(x) for x in (table.kind, table.prop, table.number)
   )
   facts = task.init(rng.stream(seeds, 'task'))
-  size = int(facts.live.max()) * task.values
+  size = int(np.max(language.described(task.max_properties))) * task.values
   key = rng.stream(seeds, 'data')
 
   def step(seen_CEK, t):
@@ -62,7 +63,7 @@ def seen(task, seeds: dict[str, int], batch_size: int, steps: int):
     return seen_CEK, out | jax.tree.map(jnp.mean, found)
 
   none = jnp.zeros((task.classes, task.generic, size), bool)
-  return jax.jit(lambda: jax.lax.scan(step, none, jnp.arange(steps))[1])()
+  return jax.lax.scan(step, none, jnp.arange(steps))[1]
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
@@ -122,9 +123,10 @@ def shown(config, steps: int) -> xr.Dataset:
   """`seen` of every seed of a training: dims run and step."""
   setup = build.build(config)
   runs = setup.sweep.runs()
-  found = [
-    seen(setup.task, dict(r.seeds), setup.train.batch_size, steps) for r in runs
-  ]
+  one = jax.jit(  # for all runs
+    lambda seeds: seen(setup.task, seeds, setup.train.batch_size, steps)
+  )
+  found = [one({k: np.uint32(s) for k, s in r.seeds.items()}) for r in runs]
   stacked = jax.tree.map(lambda *x: np.stack(x), *found)
   return xr.Dataset(
     {name: (('run', 'step'), x) for name, x in stacked.items()},

@@ -146,7 +146,7 @@ def parts(model) -> list[tuple[str, int, int | None, str]]:
 
 
 def _edit(model, part, means: dict, length: int) -> dict[str, Edit]:
-  """The edit of one part; one that changes nothing of every other site."""
+  """The edit of one part."""
   site, layer, head, kind = part
   name = f'blocks.{layer}.{site}'
   if kind == 'none':
@@ -178,18 +178,23 @@ def ablated(task, model):
   def measure(params, ctx):
     batch = ctx.evals['unseen']
     acts = ctx.apply(params, batch.inputs).acts
-    sites = {f'blocks.{i}.{s}' for s, i, _, _ in writes if s != 'attn.pattern'}
-    means = {s: acts[s][:, query.ravel()].mean((0, 1)) for s in sites}
+    sites = {f'blocks.{i}.{s}' for s, i, _, _ in writes}
+    patterns = {s for s in sites if s.endswith('attn.pattern')}
+    mean = lambda act: act[:, query.ravel()].mean((0, 1))
+    means = {s: mean(acts[s]) for s in sites - patterns}
+    shapes = {s: acts[s].shape[1:] for s in patterns}
+    shapes |= {s: x.shape for s, x in means.items()}
+    length = batch.inputs.shape[1]
 
-    def one(part):
-      edit = _edit(model, part, means, batch.inputs.shape[1])
+    def one(edit):
       logits = ctx.apply(params, batch.inputs, edit=edit).prediction
       right = logits.argmax(-1) == batch.targets
       between = query[1:, 0] - 1
       return right[:, query].mean(), right[:, between].mean()
 
-    letters, separators = zip(*[one(part) for part in writes])
-    return {'letters': jnp.stack(letters), 'separators': jnp.stack(separators)}
+    edits = [_edit(model, part, means, length) for part in writes]
+    letters, separators = jax.lax.map(one, ablate.stacked(edits, shapes))
+    return {'letters': letters, 'separators': separators}
 
   return measure
 

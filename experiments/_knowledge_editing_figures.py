@@ -59,12 +59,16 @@ def orders(edits: xr.Dataset):
   fig, axes = style.grid(
     1, 3, width=4.2, height=3.4, titles=titles, share_y=True
   )
+  drawn = []
   for ax, kind in zip(axes.flat, kinds):
     drop = numbers.lost(edits, kind=kind).sel(distance=slice(1, None))
     drop = drop.rename(run='seed')
-    curves.curves(ax, drop, x='distance', hue='order', log_steps=False)
+    how = {'hue': 'order', 'labels': 'none', 'log_steps': False}
+    drawn.append(curves.curves(ax, drop, x='distance', **how))
     ax.set_xticks(drop['distance'].values)
     ax.set_xlabel('distance of the new answer', fontsize=style.SMALL)
+  for ax, lines in zip(axes.flat, drawn):
+    curves.end_labels(ax, lines)  # the limits, which are shared, are final now
   axes[0, 0].set_ylabel('drop of accuracy', fontsize=style.SMALL)
   return fig
 

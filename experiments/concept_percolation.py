@@ -113,6 +113,10 @@ def judge(bench: Bench, results: dict) -> None:
   reached = free('reached')
   bench.claim('unseen_pairs_reached', reached.max('step'), null=start(reached))
   bench.claim('unseen_pairs_stay_reached', end(reached) / reached.max('step'))
+  other = free('reached_unscramble')
+  bench.claim(
+    'unseen_pairs_reached_unscrambling', other.max('step'), null=start(other)
+  )
   apart = free('seen') / free('unseen')
   bench.claim('pairs_told_apart', end(apart), null=start(apart))
 

@@ -189,8 +189,7 @@ def judge(bench: Bench, results: dict[str, dict], spans: dict) -> None:
   ):
     value, null = ends(fn, read)
     bench.claim(name, value, null=null)
-  if 'motifs' in results:
-    judge_motifs(bench, numbers.by_seed(results['motifs']['followed']))
+  judge_motifs(bench, numbers.by_seed(results['motifs']['followed']))
 
 
 def judge_motifs(bench: Bench, followed: xr.Dataset) -> None:
@@ -201,12 +200,14 @@ def judge_motifs(bench: Bench, followed: xr.Dataset) -> None:
   drop = inside - unseen.isel(k=-1, drop=True)
   first, second = (followed[n].mean('conflict_k') for n in ('first', 'second'))
   share = first / (first + second)
-  for name, value in (
+  ends = lambda data: [data.isel(step=i, drop=True) for i in (-1, 0)]
+  for name, each in (
     ('unseen_orders_are_followed', inside),
     ('longer_chains_fail', drop),
     ('first_chain_wins', share),
   ):
-    bench.claim(name, value.isel(step=-1, drop=True))
+    value, null = ends(each)
+    bench.claim(name, value, null=null)
 
 
 def draw(bench: Bench, results: dict[str, dict], spans: dict) -> None:
@@ -254,15 +255,14 @@ def draw(bench: Bench, results: dict[str, dict], spans: dict) -> None:
     'and how many edges lead from the candidate to the goal (grey: none); '
     'nodes sorted by layer, first seed.',
   )
-  if 'motifs' in results:
-    bench.figure(
-      'motifs',
-      figures.motifs(results['motifs']['followed']),
-      'Share of paths that go through the motifs in the order of the '
-      'exemplars and end as asked, by the number of intermediate motifs; and '
-      'with two chains of the same ends in the context, which is followed; '
-      'median and range over seeds.',
-    )
+  bench.figure(
+    'motifs',
+    figures.motifs(results['motifs']['followed']),
+    'Share of paths that go through the motifs in the order of the '
+    'exemplars and end as asked, by the number of intermediate motifs; and '
+    'with two chains of the same ends in the context, which is followed; '
+    'median and range over seeds.',
+  )
 
 
 def run(bench: Bench) -> None:

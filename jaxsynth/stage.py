@@ -19,6 +19,7 @@ from jaxsynth.errors import UserError
 from jaxsynth.train import compiling, keeping, loop, sweep
 from jaxsynth.train import engine as engines
 from jaxsynth.train import layout as layouts
+from jaxsynth.train.blocks import constants_of
 from jaxsynth.train.program import Program
 from jaxsynth.trajectory import index as indexes
 from jaxsynth.trajectory import (
@@ -311,7 +312,8 @@ def train(
           observe=observe,
           stopping=stopping,
         )
-  return open_trajectory(folder, setup, program, added=False)
+  opened = open_trajectory(folder, setup, program, added=False)
+  return opened.view(compiled_constants=constants_of(engine, layout))
 
 
 def open_trajectory(

@@ -15,8 +15,9 @@ One?", arXiv 1905.10650 (zero); Wang et al. (2022), arXiv 2211.00593 (mean);
 Gopalani, Lubana and Hu (2024), arXiv 2410.22244 (uniform attention).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import jax
 import jax.numpy as jnp
 
 from jaxsynth.errors import UserError
@@ -130,3 +131,27 @@ def uniform(mask: Array, length: int, causal: bool) -> Edit:
   if causal:
     reach = jnp.tril(reach)
   return replace(mask, reach / reach.sum(1, keepdims=True))
+
+
+def stacked(
+  edits: Sequence[dict[str, Edit]], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, Edit]:
+  """Edits of different sites as one, with a leading axis [P, ...].
+
+  Each of the P then edits every site, most of them by nothing, so that going
+  through them is one loop and one compile.
+
+  Args:
+    edits: P of them, none of which projects.
+    shapes: of what is kept and added at every site, without examples.
+  """
+
+  def whole(edit: Edit, shape: tuple[int, ...]) -> Edit:
+    fill = lambda x, other: jnp.broadcast_to(other if x is None else x, shape)
+    return Edit(keep=fill(edit.keep, 1.0), add=fill(edit.add, 0.0))
+
+  every = [
+    {site: whole(edit.get(site, Edit()), s) for site, s in shapes.items()}
+    for edit in edits
+  ]
+  return jax.tree.map(lambda *x: jnp.stack(x), *every)

@@ -243,14 +243,13 @@ def spread(
     The parameters after the edit.
   """
   last = memories[-1].stream
-
-  def at(params: PyTree, site: str) -> Array:
-    return jax.vmap(lambda f: read(apply, params, f, [site])[0])(facts)
-
-  wanted = at(params, last) + changes
+  wanted = None
   for i, memory in enumerate(memories):
-    missing = wanted - at(params, last)
-    residuals = missing / share(len(memories) - i)
-    change = update(i, at(params, memory.key), residuals)
-    params = written(params, memory, change)
+    # One pass through the network for both.
+    stream, keys = jax.vmap(
+      lambda f, p=params, m=memory: read(apply, p, f, [last, m.key])
+    )(facts)
+    wanted = stream + changes if wanted is None else wanted
+    residuals = (wanted - stream) / share(len(memories) - i)
+    params = written(params, memory, update(i, keys, residuals))
   return params

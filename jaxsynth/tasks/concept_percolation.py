@@ -38,6 +38,8 @@ is:
                           pairs never occur in training. Only the value has a
                           weight; info has its `value`, its `entity`, and
                           whether the pair is `allowed` in the language
+  reach_unscramble        the same sentences after T1: all their words stand,
+                          out of order, among the operands
 
 Glossary: entity, what a name names; allowed, of an entity and a value: the
 language has sentences with both; see `concept_language` for the others.
@@ -56,6 +58,7 @@ from jaxsynth.tasks.lib import concept_predictors as predictors
 from jaxsynth.tasks.lib import concept_words as words
 from jaxsynth.tasks.lib.concept_sequences import (
   AROUND,
+  last_words,
   random_words,
   sequences,
   shuffled,
@@ -206,6 +209,9 @@ class ConceptPercolation:
     batches['reach'] = found._replace(
       weights=only.astype(jnp.float32), info=found.info | about
     )
+    count = 5 if language.modifiers else 3
+    told = last_words(at('reach_unscramble'), reach, count, self.seq_len)
+    batches['reach_unscramble'] = told._replace(info=told.info | about)
     return batches
 
   def reference(self, task_params: lib.Facts, batch: Batch) -> dict[str, Array]:

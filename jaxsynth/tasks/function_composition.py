@@ -50,6 +50,7 @@ import jax.numpy as jnp
 
 from jaxsynth.errors import UserError
 from jaxsynth.tasks.lib.compositions import Functions, Space
+from jaxsynth.tasks.lib.sets import of_each
 from jaxsynth.types import Array, Batch, Key, Spec
 
 # Most compositions in order: they are listed.
@@ -213,8 +214,12 @@ class FunctionComposition:
       'out_of_order': self.space.out_of_order(at('combos'), size),
     }
     answer = jnp.arange(self.document_length - 1) >= self.prompt_length - 1
-    made = {n: self._batch(p, at(n), c) for n, c in sets.items()}
-    return {n: b._replace(weights=b.weights * answer) for n, b in made.items()}
+
+    def one(key: Key, compositions: Array) -> Batch:
+      batch = self._batch(p, key, compositions)
+      return batch._replace(weights=batch.weights * answer)
+
+    return of_each(one, {n: (at(n), c) for n, c in sets.items()})
 
   def reference(self, task_params: Functions, batch: Batch) -> dict[str, Array]:
     """The optimum on the training mixture, which can carry out anything.

@@ -39,6 +39,7 @@ import jax.numpy as jnp
 from jaxsynth.errors import UserError
 from jaxsynth.tasks.lib import motifs as lib
 from jaxsynth.tasks.lib.motifs import Motifs
+from jaxsynth.tasks.lib.sets import of_each
 from jaxsynth.types import Array, Batch, Key, Spec
 
 # Chains drawn for each that is kept. With the shares `check` admits, none of
@@ -155,16 +156,18 @@ class GraphMotifs:
 
   def evals(self, task_params: Motifs, key: Key) -> dict[str, Batch]:
     """The sets `seen` and `unseen`; the path alone counts."""
-    out = {}
-    for name in SPLITS:
-      at = _named(key, name)
+
+    def drawn(at: Key, name: str) -> tuple[Key, Array]:
       k = self._some_k(at, self.eval_size)
-      chain = self.chains(task_params, _named(at, 'chain'), k, name)
+      return at, self.chains(task_params, _named(at, 'chain'), k, name)
+
+    def one(at: Key, chain: Array) -> Batch:
       batch = self._batch(task_params, at, chain)
-      asked = jnp.cumsum(batch.inputs == self.num_nodes + 1, 1) > 0  # start:
-      asked = jnp.pad(asked[:, :-1], ((0, 0), (1, 0)))
-      out[name] = batch._replace(weights=batch.weights * asked)
-    return out
+      start = (batch.inputs == self.num_nodes + 1).argmax(1)
+      asked = jnp.arange(batch.inputs.shape[1]) > start[:, None]
+      return batch._replace(weights=batch.weights * asked)
+
+    return of_each(one, {n: drawn(_named(key, n), n) for n in SPLITS})
 
   def _some_k(self, key: Key, size: int) -> Array:
     at = _named(key, 'k')
@@ -245,7 +248,9 @@ class GraphMotifs:
     ask = [first(self.num_nodes), goal, first(self.num_nodes + 1), start]
     whole = jnp.concatenate([context, *ask, path, first(self.end_token)], 1)
     there = whole >= 0
-    place = jnp.where(there, jnp.cumsum(there, 1) - 1, self.document_length)
+    # Not cumsum, which takes T^2 additions on a CPU.
+    after = jax.lax.associative_scan(jnp.add, there.astype(jnp.int32), axis=1)
+    place = jnp.where(there, after - 1, self.document_length)
     tokens = jnp.full((len(whole), self.document_length), self.end_token + 1)
     row = jnp.arange(len(whole))[:, None]
     tokens = tokens.at[row, place].set(whole, mode='drop')

@@ -44,6 +44,7 @@ import jax.numpy as jnp
 from jaxsynth.errors import UserError, unknown
 from jaxsynth.tasks.lib import graphs, navigation
 from jaxsynth.tasks.lib.navigation import PROMPT, World
+from jaxsynth.tasks.lib.sets import of_each
 from jaxsynth.types import Array, Batch, Key, Spec
 
 GRAPHS = ('hierarchical', 'bernoulli')
@@ -173,14 +174,15 @@ class GraphNavigation:
 
   def evals(self, task_params: World, key: Key) -> dict[str, Batch]:
     """The sets `seen` and `unseen`; what follows the prompt counts."""
-    out = {}
-    for name in SPLITS:
-      at = _named(key, name)
-      pairs = self.pairs(task_params, at, self.eval_size, name)
+
+    def one(at: Key, first: Array) -> Batch:
+      pairs = self._pairs(task_params, at, self.eval_size, first)
       batch = self._batch(task_params, at, *pairs)
       answer = jnp.arange(batch.targets.shape[1]) >= PROMPT - 1
-      out[name] = batch._replace(weights=batch.weights * answer)
-    return out
+      return batch._replace(weights=batch.weights * answer)
+
+    sets = {n: (_named(key, n), 2 * i) for i, n in enumerate(SPLITS)}
+    return of_each(one, sets)
 
   def pairs(
     self,
@@ -203,11 +205,14 @@ class GraphNavigation:
     Returns:
       Source and goal, int32 [B].
     """
-    first = 2 * SPLITS.index(split)
+    return self._pairs(world, key, size, 2 * SPLITS.index(split), path)
+
+  def _pairs(self, world: World, key: Key, size: int, first, path=None):
+    """`pairs` of the kind `first`, without a path, and of `first` + 1."""
     coin, place = jax.random.split(key)
     label = jax.random.bernoulli(coin, shape=(size,))
     label = label if path is None else jnp.full(size, path)
-    count = world.count[first : first + 2]
+    count = jax.lax.dynamic_slice(world.count, (first,), (2,))
     label = jnp.where(count[label.astype(int)] > 0, label, ~label)
     kind = first + label.astype(int)
     begin = jnp.cumsum(world.count) - world.count

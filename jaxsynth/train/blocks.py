@@ -1,5 +1,6 @@
 """The runs on the devices: in blocks of one size, there and back."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -46,6 +47,29 @@ def blocks_of(
     count = sum(i in held for i in slots)
     out.append(Block(count, [i - states.start for i in runs], run, constants))
   return out
+
+
+def constants_of(
+  engine: engines.Engine, layout: Layout
+) -> Callable[[Run], PyTree] | None:
+  """The constants of one run, by the program that trains: no other compile.
+
+  Returns:
+    Run (of host scalars) -> its constants, which cannot be traced; None where
+    that program makes those of many runs, or this process lacks some of them.
+  """
+  if layout.mode != 'map' or jax.process_count() > 1:
+    return None
+  rows = 1 if engine.shared else layout.block
+
+  def of(run: Run) -> PyTree:
+    block = jax.tree.map(lambda x: np.stack([x] * rows), run)
+    if engine.shared:
+      return engine.constants(block)
+    made = engine.constants(engine.put(block))
+    return jax.tree.map(lambda x: np.asarray(x)[0], made)
+
+  return of
 
 
 def gather(blocks: list[Block], parts: list[PyTree], copy: bool) -> PyTree:

@@ -153,7 +153,9 @@ def run(
   cpu = devices[0].platform == 'cpu'
   mesh = Mesh(devices, ('item',))
   sharding = NamedSharding(mesh, P('item'))
-  constants_of = jax.jit(traj.constants or (lambda r: {}))
+  constants_of = traj.compiled_constants or jax.jit(
+    traj.constants or (lambda r: {})
+  )
   taken = {'run', 'step', *_table(traj), *coords}
 
   def checked(out: dict) -> dict:

@@ -46,6 +46,7 @@ class Trajectory:
     folder: where it lies.
     apply: the model's apply, for `map`; None when opened without a config.
     constants: Run -> constants of a run, for `map`.
+    compiled_constants: the same, by a program compiled already; None for none.
     run_index: which runs of the folder this view shows.
     rows: which snapshots of the folder it shows.
     damaged: 'raise' refuses a trajectory with a segment missing, truncated or
@@ -60,6 +61,7 @@ class Trajectory:
   folder: Path
   apply: Callable | None = None
   constants: Callable[[Run], PyTree] | None = None
+  compiled_constants: Callable[[Run], PyTree] | None = None
   run_index: np.ndarray | None = None
   rows: np.ndarray | None = None
   damaged: str = 'raise'

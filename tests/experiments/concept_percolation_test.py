@@ -148,7 +148,8 @@ def test_who_knows_the_language_predicts_as_it_is(world):
 def test_pairs_are_those_of_the_very_batches():
   """Reads the sentences of the first batches, word by word."""
   seeds, steps, size = {'task': 3, 'data': 4}, 6, 16
-  out = jax.tree.map(np.asarray, pairs.seen(TASK, seeds, size, steps))
+  made = jax.jit(lambda seeds: pairs.seen(TASK, seeds, size, steps))(seeds)
+  out = jax.tree.map(np.asarray, made)
   facts = jax.jit(TASK.init)(rng.stream(seeds, 'task'))
   key = rng.stream(seeds, 'data')
   sample = jax.jit(lambda t: TASK.sample(facts, rng.at(key, t), t, size))

@@ -153,6 +153,18 @@ def test_accuracy_without_ablation_is_that_of_the_network(world, network):
   assert out['letters'][0] == pytest.approx(right)
   assert len(out['letters']) == len(measures.parts(model)) == 21
   assert len({float(x) for x in out['letters']}) > 3
+  # Each part as if it were edited alone.
+  inputs, query_all = batch.inputs, query.ravel()
+  acts = model.apply(params, inputs).acts
+  means = {
+    n: a[:, query_all].mean((0, 1)) for n, a in acts.items() if a.ndim > 2
+  }
+  some = list(zip(measures.parts(model), out['letters']))[::4]
+  for part, got in some:
+    edit = measures._edit(model, part, means, inputs.shape[1])
+    logits = np.asarray(model.apply(params, inputs, edit=edit).prediction)
+    right = (logits.argmax(-1) == batch.targets)[:, query].mean()
+    assert float(got) == pytest.approx(float(right), abs=2e-3), part
 
 
 def test_attention_is_read_at_the_right_places(world, network):

@@ -338,6 +338,27 @@ def test_reach_asks_for_pairs_that_training_has_not(known, sets):
   assert 0.05 < info['allowed'].mean() < 0.4
 
 
+def test_after_unscrambling_prompts_the_same_pairs_are_asked_for(sets):
+  free, told = sets['reach'], sets['reach_unscramble']
+  rows = np.concatenate([told.inputs, told.targets[:, -1:]], 1).tolist()
+  before = [list(map(int, x)) for x in spoken(free)]
+  for i, (row, sentence) in enumerate(zip(rows, before)):
+    n = len(sentence)
+    line = [words.LINE, words.OUT]
+    assert row[:4] == [words.TASK, words.T0 + 1, words.LINE, words.OPS]
+    assert sorted(row[4 : 4 + n]) == sorted(sentence)
+    assert row[4 + n :][: n + 3] == [*line, *sentence, words.EOS]
+    assert set(row[2 * n + 7 :]) <= {words.PAD}
+    (at,) = np.flatnonzero(told.weights[i])
+    assert told.targets[i, at] == sentence[-1] == free.info['value'][i]
+  mixed = np.asarray(told.inputs)[:, 4 : 4 + n]
+  assert (mixed != np.asarray(before)).any()
+  order = np.argsort(mixed, 1)
+  assert len(np.unique(order, axis=0)) > 10
+  same = jax.tree.map(np.array_equal, free.info, told.info)
+  assert [k for k, v in same.items() if not v] == ['first', 'task']
+
+
 def scores(task, known, key, num):
   """Loss and entropy of each predictor within sentences of T0, [level, B]."""
 

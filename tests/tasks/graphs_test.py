@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import networkx as nx
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from jaxsynth.errors import UserError
@@ -161,6 +163,40 @@ def test_walks_end_where_nothing_follows():
     path = row[:n]
     assert edges[path[:-1], path[1:]].all()
     assert not edges[path[-1]].any()
+
+
+picked = jax.jit(graphs.pick)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([1, 2, 37, 60]), st.integers(0, 2**31), st.booleans())
+def test_indices_are_drawn_by_their_weights(size, seed, exact):
+  """As in numpy where sums are exact; else never without a weight."""
+  random = np.random.default_rng(seed)
+  weights = random.random((50, size), np.float32)
+  if exact:
+    weights = np.floor(weights * random.choice([2, 1000]))
+  weights *= random.random((50, size)) < random.random()
+  uniform = random.random(50, np.float32)
+  uniform[:2] = 0, np.nextafter(np.float32(1), np.float32(0))
+  index, total = jax.tree.map(np.asarray, picked(weights, uniform))
+  np.testing.assert_allclose(total, weights.sum(1), rtol=1e-5)
+  for w, u, j in zip(weights, uniform, index):
+    if w.any():
+      assert w[j] > 0
+      if exact:
+        running = np.cumsum(w)
+        last = np.flatnonzero(w)[-1]
+        first = np.searchsorted(running, u * running[-1], 'right')
+        assert j == min(first, last)
+
+
+def test_indices_have_their_shares():
+  weights = np.random.default_rng(0).random(40) ** 3
+  uniform = (np.arange(100_000, dtype=np.float32) + 0.5) / 100_000
+  index, _ = picked(np.tile(weights, (100_000, 1)).astype('f'), uniform)
+  seen = np.bincount(index, minlength=40) / 100_000
+  np.testing.assert_allclose(seen, weights / weights.sum(), atol=2e-5)
 
 
 def test_one_layer_is_no_hierarchy():

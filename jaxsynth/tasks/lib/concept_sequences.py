@@ -106,6 +106,43 @@ def _condition(
   return jnp.pad(some, ((0, 0), (0, max(room - 4, 0))))[:, :room], count
 
 
+def last_words(key: Key, made: Sentences, count: int, size: int) -> Batch:
+  """The last word of sentences of one length, after T1 and all their words.
+
+  Args:
+    key: of the order of the operands.
+    made: the sentences, `count` words each.
+    count: tokens of a sentence.
+    size: l, tokens of a sequence.
+
+  Returns:
+    As `sequences`; only the last words have a weight.
+  """
+  num, said = len(made.tokens), made.tokens[:, :count]
+  column = lambda *of: jnp.tile(jnp.array(of, jnp.int32), (num, 1))
+  parts = [
+    column(words.TASK, words.T0 + 1, words.LINE, words.OPS),
+    shuffled(key, said, made.length),
+    column(words.LINE, words.OUT),
+    said,
+    column(words.EOS),
+  ]
+  tokens = jnp.concatenate(parts, 1)
+  fill = ((0, 0), (0, size - tokens.shape[1]))
+  tokens = jnp.pad(tokens, fill, constant_values=words.PAD)
+  first = HEAD + count + 2
+  only = jnp.arange(1, size) == first + count - 1
+  weights = jnp.broadcast_to(only.astype(jnp.float32), (num, size - 1))
+  info = {
+    'task': jnp.ones(num, jnp.int32),
+    'group': made.group,
+    'related': made.related,
+    'first': jnp.full(num, first),
+    'long': made.length,
+  }
+  return Batch(tokens[:, :-1], tokens[:, 1:], weights, info)
+
+
 def shuffled(key: Key, tokens: Array, length: Array) -> Array:
   """The first `length` [B] tokens of each row [B, S] in random order."""
   there = jnp.arange(tokens.shape[1]) < length[:, None]

@@ -26,6 +26,8 @@ Lubana and Tanaka (2024), "Towards an understanding of stepwise inference in
 transformers", arXiv 2402.07757; the sampler follows from counting.
 """
 
+import itertools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -215,20 +217,56 @@ def walk(
   """
 
   def step(node_B, uniform_B):
-    weights_BN = choose(node_B)
-    inner_BN = weights_BN.cumsum(-1)
-    total_B = inner_BN[:, -1]
-    # The last node with a weight bounds the draw, whatever the rounding.
-    next_B = (uniform_B[:, None] * total_B[:, None] >= inner_BN).sum(-1)
-    last_B = inner_BN.shape[-1] - 1 - (weights_BN > 0)[:, ::-1].argmax(-1)
+    next_B, total_B = pick(choose(node_B), uniform_B)
     over = (node_B < 0) | (node_B == goal) | (total_B <= 0)
-    next_B = jnp.where(over, -1, jnp.minimum(next_B, last_B))
+    next_B = jnp.where(over, -1, next_B)
     return next_B, next_B
 
   uniform = jax.random.uniform(key, (max_nodes, source.shape[0]))
   beyond, rest = jax.lax.scan(step, source, uniform)  # [M, B]
   nodes = jnp.concatenate([source[None], rest[:-1]]).T.astype(jnp.int32)
   return Paths(nodes, (nodes >= 0).sum(-1, dtype=jnp.int32)), beyond < 0
+
+
+def pick(weights: Array, uniform: Array) -> tuple[Array, Array]:
+  """Draws indices by weights: the first j with w_0 + .. + w_j > u sum(w).
+
+  First a block of about sqrt(N) indices, then one inside it, for on a CPU
+  XLA's running sum over N numbers is N^2 additions.
+
+  Args:
+    weights: [..., N], none negative.
+    uniform: u in [0, 1), [...].
+
+  Returns:
+    Index, int32 [...], never one of weight 0 but where all are; and the sum of
+    the weights [...].
+  """
+  size = weights.shape[-1]
+  width = next(w for w in range(math.isqrt(size), 0, -1) if size % w == 0)
+  if 4 * width**2 < size:  # as many nodes as a prime, say
+    width = math.isqrt(size) + 1
+  count = -(-size // width)
+  fill = [(0, 0)] * uniform.ndim + [(0, count * width - size)]
+  blocks = jnp.pad(weights, fill).reshape(*uniform.shape, count, width)
+  sums = blocks.sum(-1)
+  total = sums.sum(-1)
+  target = uniform * total
+  block = _first_beyond(sums, target)[..., None]
+  before = jnp.where(jnp.arange(count) < block, sums, 0).sum(-1)
+  inside = jnp.take_along_axis(blocks, block[..., None], -2)[..., 0, :]
+  index = _first_beyond(inside, target - before)
+  return block[..., 0] * width + index, total
+
+
+def _first_beyond(weights: Array, target: Array) -> Array:
+  """The first index whose running sum exceeds the target, int32 [...]."""
+  at = jnp.arange(weights.shape[-1], dtype=jnp.int32)
+  each = [weights[..., j] for j in range(weights.shape[-1])]
+  running = jnp.stack(list(itertools.accumulate(each)), -1)
+  index = (target[..., None] >= running).sum(-1, dtype=jnp.int32)
+  # The last with a weight bounds it, whatever the rounding.
+  return jnp.minimum(index, jnp.where(weights > 0, at, 0).max(-1))
 
 
 def _where(walks: Paths, there: Array) -> Paths:

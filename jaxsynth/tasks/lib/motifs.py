@@ -121,10 +121,21 @@ def segments(
     Nodes int32 [B, S, M]; -1 after the end, and where there is no motif.
   """
   flat = motif.ravel()
+  own = jnp.maximum(flat, 0)
+  source_nm = motifs.source.reshape(-1, m)
+  inside = motifs.edges.reshape(-1, m, len(source_nm), m)
+  each = jnp.arange(len(source_nm))
+  edges_nmm = inside[each, :, each]
   first, steps = jax.random.split(key)
-  inside = jnp.arange(len(motifs.source)) // m == flat[:, None]
-  logits = jnp.where(inside & motifs.source, 0.0, -jnp.inf)
-  logits = jnp.where(flat[:, None] < 0, 0.0, logits)
-  begin = jax.random.categorical(first, logits).astype(jnp.int32)
-  nodes = graphs.sample_walks(motifs.edges, steps, begin, longest).nodes
-  return jnp.where(flat[:, None] < 0, -1, nodes).reshape(*motif.shape, -1)
+  uniform = jax.random.uniform(first, flat.shape)
+  begin, _ = graphs.pick(source_nm[own].astype(jnp.float32), uniform)
+  walks, ended = graphs.walk(
+    lambda node: edges_nmm[own, node],
+    steps,
+    begin,
+    jnp.full_like(begin, -1),
+    longest,
+  )
+  there = (walks.nodes >= 0) & (ended & (flat >= 0))[:, None]
+  nodes = jnp.where(there, m * own[:, None] + walks.nodes, -1)
+  return nodes.reshape(*motif.shape, -1)
