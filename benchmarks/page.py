@@ -176,15 +176,14 @@ def _scaling(made: Sequence[dict]) -> str:
   rows = [
     (
       r['config'], r['runs_per_device'], x['how'], x['count'],
-      x['run_steps_per_s'], _range(x['efficiency']),
-      _range(x['of_machine']) if x['of_machine'] else None,
+      x['run_steps_per_s'], _range(x['efficiency']), _range(x['of_ideal']),
     )
     for r in made
     for x in r['rows']
   ]  # fmt: skip
   columns = (
     'config', 'runs a device', 'what', 'how many', 'run-steps/s',
-    'of that many single devices', 'of processes apart, all cores busy',
+    'of so many times one device', 'of processes apart on as many cores',
   )  # fmt: skip
   return report.table(columns, rows)
 

@@ -39,6 +39,10 @@ NOISY = 0.1
 _before: list[float | None] = [None]
 
 
+class LostError(RuntimeError):
+  """A process that was to be timed ended, or did not answer."""
+
+
 def machine() -> dict[str, Any]:
   """The host: processor, cores this process may use, memory, system."""
   affinity = getattr(os, 'sched_getaffinity', None)  # not on every system
@@ -236,7 +240,11 @@ def child(module: str, *arguments: str) -> dict:
 
 
 def run(main: Callable[[], dict | None]) -> int:
-  """Runs a benchmark's main and prints its record; 2 on a user's mistake."""
+  """Runs a benchmark's main and prints its record.
+
+  Returns:
+    The exit code: 2 on a user's mistake, 1 where a process was lost.
+  """
   if not {'-h', '--help'} & set(sys.argv):
     _before[0] = others = busy()
     if (others or 0) > NOISY:
@@ -246,6 +254,9 @@ def run(main: Callable[[], dict | None]) -> int:
   except UserError as e:
     print(f'benchmarks: {e}', file=sys.stderr)
     return 2
+  except LostError as e:
+    print(f'benchmarks: {e}', file=sys.stderr)
+    return 1
   if made is not None:
     emit(made)
   return 0

@@ -15,7 +15,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from threading import Timer
 from typing import Any
 
 from benchmarks import report
@@ -52,6 +53,8 @@ class Contestant:
     module: run with -m in the checkout.
     payloads: the JSON argument of each process.
     env: added to the environment.
+    silence: seconds after which processes that have not answered are ended,
+      be it to begin or after a window.
   """
 
   def __init__(
@@ -59,8 +62,10 @@ class Contestant:
     module: str,
     payloads: Sequence[Mapping[str, Any]],
     env: Mapping[str, str] | None = None,
+    silence: float = 1800.0,
   ):
     self._module, self._payloads = module, payloads
+    self._silence, self._late = silence, False
     self._env = {**os.environ, **(env or {})}
     self._processes: list[subprocess.Popen] = []
     self._logs: list[Any] = []
@@ -85,13 +90,25 @@ class Contestant:
     try:
       self.facts = self._answers()
     except BaseException:
+      self._kill()
       self.__exit__()
       raise
     return self
 
-  def __exit__(self, *exc) -> None:
+  def _kill(self) -> None:
+    for process in self._processes:
+      process.kill()
+
+  def _end_of_patience(self) -> None:
+    self._late = True
+    self._kill()
+
+  def __exit__(self, kind: type | None = None, *exc) -> None:
+    if kind:  # the race is off: nobody waits for anybody
+      self._kill()
     for process in self._processes:  # those of a team leave together
-      process.stdin.close()
+      with suppress(BrokenPipeError):
+        process.stdin.close()
     for process, log in zip(self._processes, self._logs):
       try:
         process.wait(10)
@@ -102,20 +119,42 @@ class Contestant:
       log.close()
 
   def _answers(self) -> list[dict]:
+    """One line of each process.
+
+    Raises:
+      LostError: one ended, or was silent for too long and is ended.
+    """
+    patience = Timer(self._silence, self._end_of_patience)
+    patience.start()
+    try:
+      lines = [process.stdout.readline() for process in self._processes]
+    finally:
+      patience.cancel()
+    if all(lines):
+      return [json.loads(line) for line in lines]
+    what = 'ended'
+    if self._late:
+      what = f'did not answer for {self._silence:g} s and was ended'
+    raise report.LostError(
+      f'{self._module} {json.dumps(self._payloads[0])} {what}\n'
+      f'{self._last_words(lines)}'.rstrip()
+    )
+
+  def _last_words(self, lines: Sequence[str]) -> str:
+    """What the processes that did not answer said last."""
     out = []
-    for process, log in zip(self._processes, self._logs):
-      line = process.stdout.readline()
+    for i, line in enumerate(lines):
       if not line:
-        log.seek(0)
-        raise RuntimeError(f'{self._module} ended:\n{log.read()[-2000:]}')
-      out.append(json.loads(line))
-    return out
+        self._logs[i].seek(0)
+        out.append(f'process {i} said: {self._logs[i].read()[-2000:]}')
+    return '\n'.join(out)
 
   def rate(self, seconds: float) -> float:
     """Run-steps per second over one window, all processes together."""
     for process in self._processes:
-      process.stdin.write(f'{seconds}\n')
-      process.stdin.flush()
+      with suppress(BrokenPipeError):  # it ended: see its last words
+        process.stdin.write(f'{seconds}\n')
+        process.stdin.flush()
     return sum(a['run_steps'] / a['seconds'] for a in self._answers())
 
 
@@ -143,10 +182,14 @@ def race(
   Returns:
     Rates by name, round by round, and the facts each told.
   """
+  began = time.monotonic()
   with ExitStack() as stack:
-    ready = {n: stack.enter_context(c) for n, c in makers.items()}
-    for name, contestant in ready.items():
+    ready = {}
+    for name, contestant in makers.items():
+      ready[name] = stack.enter_context(contestant)
+      since = time.monotonic() - began
+      report.say(f'{since:.0f} s: {name} is ready ({len(ready)}/{len(makers)})')
+    for contestant in ready.values():
       contestant.rate(min(seconds, 1.0))
-      report.say(f'{name} is ready')
     rates = compete(ready, rounds, seconds)
     return rates, {n: c.facts for n, c in ready.items()}

@@ -2,8 +2,9 @@
 
 From shapes alone, so that every machine comes to the same number. Of a group
 of runs a device holds all along, for each of its runs, state, constants and
-what two calls leave behind, and, for the runs that it advances just now, the
-next state and activations, forward and back:
+what two calls leave behind (where devices share runs its piece of these, see
+`train.data_axis`), and, for the runs that it advances just now, the next state
+whole and activations, forward and back:
 
   blocks   = (SHARE x device - moving) / (runs a block x held)
   capacity = blocks x runs a block x groups of devices             runs of a job
@@ -26,8 +27,8 @@ from jaxsynth import build, split, stage
 from jaxsynth.errors import UserError
 from jaxsynth.models import base as model_base
 from jaxsynth.spawn import LAUNCHER
+from jaxsynth.train import data_axis, sweep
 from jaxsynth.train import layout as layouts
-from jaxsynth.train import sweep
 from jaxsynth.trajectory import cut
 
 AUTO = 'auto'
@@ -110,14 +111,15 @@ def need(setup: build.Setup, job: Job) -> Need:
   shared = setup.sweep.shares(program.constant_streams)
   state = stage.abstract_state(program, setup.sweep.runs()[0])
   sizes = stage.schedule_of(setup, program)
-  kept = stage.bytes_of(jax.eval_shape(program.keep, state))
   vmap = options.mode == 'vmap' or (options.mode == 'auto' and job.vmap)
   block = options.block or layouts.VMAP_BLOCK * groups
   parts = (options.microbatches or 1) if job.vmap else setup.microbatches
   examples = math.ceil(setup.train.batch_size / (parts * options.data))
   each = model_base.activation_bytes(setup.model, setup.task.spec)
+  each_holds = lambda tree: data_axis.bytes_each(tree, options.data)
+  kept = each_holds(jax.eval_shape(program.keep, state))
   return Need(
-    held=stage.bytes_of(state) + 2 * sizes.max_snapshots * kept
+    held=each_holds(state) + 2 * sizes.max_snapshots * kept
     + (0 if shared else constants),
     shared=constants if shared else 0,
     moving=stage.bytes_of(state) + 2 * examples * each,

@@ -152,6 +152,8 @@ def _parser() -> tuple[argparse.ArgumentParser, dict]:
   p.add_argument('--json', action='store_true', help='for a program to read')
   p.add_argument('--quiet', action='store_true', help='no progress bars')
   commands_grow.add(command)
+  for name in ('extend', 'add-seeds'):
+    _together(parsers.choices[name])
   return top, parsers.choices
 
 
@@ -191,6 +193,12 @@ def _shards(p: argparse.ArgumentParser) -> None:
   )  # fmt: skip
 
 
+_TOGETHER = (
+  *('--processes', '--distributed', '--coordinator', '--process_count'),
+  *('--process_id', '--cpu_devices', '--heartbeat', '--patience'),
+)
+
+
 def _together(p: argparse.ArgumentParser) -> None:
   g = p.add_argument_group('several processes train one sweep together')
   g.add_argument(
@@ -224,7 +232,10 @@ def _overrides(rest: Sequence[str], parser: argparse.ArgumentParser) -> list:
   while rest:
     item = rest.pop(0)
     if not item.startswith('--config.'):
-      raise unknown('option', item.split('=')[0], parser._option_string_actions)
+      name = item.split('=')[0]
+      if name in _TOGETHER:
+        raise UserError(f'one process does `{parser.prog}`: leave out {name}')
+      raise unknown('option', name, parser._option_string_actions)
     item = item.removeprefix('--config.')
     if '=' not in item:
       if not rest:

@@ -51,7 +51,7 @@ def several(args: argparse.Namespace, argv: Sequence[str]) -> int:
   return spawn.run(command, args.processes)
 
 
-def _join(args: argparse.Namespace, stopping: Stopper) -> bool:
+def join(args: argparse.Namespace, stopping: Stopper) -> bool:
   """Joins the other processes, if there are any; whether this one is mute."""
   from jaxsynth import launch, peers
 
@@ -79,7 +79,7 @@ def reproduce(args: argparse.Namespace) -> int:
     from jaxsynth.studies import verdict
 
     job = capacity.parse(args.job) if args.job else None
-    mute = _join(args, stopping)
+    mute = join(args, stopping)
     result = studies.reproduce(
       args.study,
       args.preset,
@@ -107,7 +107,7 @@ def train(args: argparse.Namespace) -> int:
     overrides = [*launch.seed_overrides(args.seeds), *args.overrides]
     config = launch.load_config(args.config, overrides)
     job = capacity.parse(args.job) if args.job else None
-    mute = _join(args, stopping)
+    mute = join(args, stopping)
     groups = launch.train(
       config,
       paths.of(args.workdir),

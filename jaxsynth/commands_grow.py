@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from jaxsynth.commands import say
+from jaxsynth.commands import join, say, unsaid
 from jaxsynth.errors import UserError
 from jaxsynth.trajectory import paths
 
@@ -200,70 +200,67 @@ def _proved(result) -> int:
 def extend(args: argparse.Namespace) -> int:
   """Trains for more steps, in place or in a fork."""
   _no_overrides(args)
+  if args.fork and (args.distributed or args.coordinator):
+    raise UserError('one process forks: leave out --processes, --distributed')
   from jaxsynth import launch
   from jaxsynth.grow import extend as extending
   from jaxsynth.grow import fork as forking
   from jaxsynth.grow import lengthen, source, zoom
-  from jaxsynth.train import layout
   from jaxsynth.trajectory import shards
 
   folders = shards.standing(paths.of(args.workdir))
   given = {name: getattr(args, name) for name in lengthen.PLANS}
   plans = {k: zoom.parse_steps(v) for k, v in given.items() if v}
-  layout.configure()
-  options = {'plans': plans, 'allow': args.allow, 'quiet': args.quiet}
-  if not args.fork:
-    for folder in folders:  # all are checked before one is changed
-      extending.prepared(folder, args.steps, plans, allow=args.allow)
   code = 0
   with launch.Stopper() as stopping:
+    mute = join(args, stopping)
+    options = {
+      'plans': plans, 'allow': args.allow, 'quiet': args.quiet or mute,
+      'stopping': stopping, 'say': unsaid if mute else say,
+    }  # fmt: skip
+    if not args.fork:
+      for folder in folders:  # all are checked before one is changed
+        extending.prepared(folder, args.steps, plans, allow=args.allow)
     for folder in folders:
       if args.fork:
         name = source.workdir_of(folder)[1]
         output = paths.of(args.fork) / 'stages' / name
-        code |= _proved(
-          forking.fork(
-            folder, args.steps, output, stopping=stopping, say=say, **options
-          )
-        )
+        code |= _proved(forking.fork(folder, args.steps, output, **options))
         continue
-      traj = extending.extend(
-        folder, args.steps, stopping=stopping, say=say, **options
-      )
-      _print(traj)
+      _print(extending.extend(folder, args.steps, **options), mute)
   return code
 
 
-def _print(traj) -> None:
-  print(
-    f'{traj.folder}: {len(traj.runs)} runs, {len(traj.steps)} snapshots up to '
-    f'step {traj.metrics.step.values[-1]}'
-  )
+def _print(traj, mute: bool) -> None:
+  if not mute:
+    print(
+      f'{traj.folder}: {len(traj.runs)} runs, {len(traj.steps)} snapshots up '
+      f'to step {traj.metrics.step.values[-1]}'
+    )
 
 
 def add_seeds(args: argparse.Namespace) -> int:
   """Trains more runs."""
   from jaxsynth import launch
   from jaxsynth.grow import seeds
-  from jaxsynth.train import layout
   from jaxsynth.trajectory import shards
 
   overrides = [*launch.seed_overrides(args.seeds), *args.overrides]
   folders = seeds.in_order(shards.standing(paths.of(args.workdir)))
-  layout.configure()
-  for folder in folders:  # all are checked before one is changed
-    seeds.prepared(folder, overrides, allow=args.allow)
   with launch.Stopper() as stopping:
+    mute = join(args, stopping)
+    for folder in folders:  # all are checked before one is changed
+      seeds.prepared(folder, overrides, allow=args.allow)
     for folder in folders:
       traj = seeds.add_runs(
         folder,
         overrides,
         allow=args.allow,
         stopping=stopping,
-        say=say,
-        quiet=args.quiet,
+        say=unsaid if mute else say,
+        quiet=args.quiet or mute,
       )
-      _print(traj)
+      _print(traj, mute)
   return 0
 
 

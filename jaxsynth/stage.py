@@ -288,10 +288,15 @@ def train(
   )
   index = index_of(setup, layout, record, state, own, origin)
   held, allow = layout.held(len(specs)), (*allow, 'spread')
-  if origin and peers.count() > 1:
-    raise UserError('one process alone zooms, extends and adds seeds')
+  begins = origin and (origin.copied or origin.state)
+  zooms = origin and origin.record['kind'] == 'zoom'
+  if (begins or zooms) and peers.count() > 1:
+    raise UserError(
+      'one process zooms and forks, as it copies and compares saves of another '
+      'training: start it without the others'
+    )
   with parts.open_writer(folder, index, allow, held, needed) as out:
-    if origin:
+    if begins:
       out.begin(origin.copied, origin.state)
     if not out.finished(setup.train.steps):
       with progress.bar(title, setup.train.steps, quiet) as update:

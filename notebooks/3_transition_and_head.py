@@ -158,7 +158,7 @@ traj
 # %%
 metrics = traj.unfold(traj.metrics)
 loss = metrics['held_out/loss']
-found = jax.vmap(detection.detect, (0, None))(
+found = jax.jit(jax.vmap(detection.detect, (0, None)))(
   jnp.asarray(loss.transpose('seed', 'eval_step').values),
   jnp.asarray(loss.eval_step.values),
 )

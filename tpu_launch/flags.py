@@ -48,6 +48,7 @@ def define() -> flags.FlagValues:
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
     bool: flags.DEFINE_bool,
+    int | str: flags.DEFINE_string,
     tuple[str, ...]: flags.DEFINE_multi_string,
   }
   for backend in BACKENDS.values():
@@ -141,20 +142,23 @@ def read(argv: Sequence[str]) -> Request | None:
     raise UserError(f'not a flag: {left[0]}')
   if values.backend is None:
     raise UserError(f'--backend is required: {", ".join(BACKENDS)}')
-  job = _job(BACKENDS[values.backend], values, overrides)
+  job = _job(BACKENDS[values.backend], values, overrides).settled()
   if verb == 'watch' and not isinstance(job, QueuedResource):
     raise UserError(
       'watch is for --backend=queued_resource: the others restart by themselves'
     )
-  return Request(verb, job, values.dry_run, _kept(values, overrides))
+  return Request(verb, job, values.dry_run, _kept(values, overrides, job))
 
 
-def _kept(values: flags.FlagValues, overrides: list[str]) -> tuple[str, ...]:
+def _kept(
+  values: flags.FlagValues, overrides: list[str], job: Job
+) -> tuple[str, ...]:
   """The flags that describe a job, each in one spelling."""
   out = []
   for name in values:
-    value = values[name].value
-    if name in ('dry_run', 'help', 'shard') or not values[name].present:
+    value = job.shards if name == 'shards' else values[name].value
+    left_out = name in ('dry_run', 'help', 'shard', 'job')
+    if left_out or not values[name].present:
       continue
     if isinstance(value, bool):
       out.append(f'--{name}' if value else f'--no{name}')

@@ -13,9 +13,8 @@ import time
 from collections.abc import Callable
 
 from jaxsynth.errors import UserError
-from jaxsynth.trajectory import paths
 from tpu_launch.ends import FINAL
-from tpu_launch.job import Job, option
+from tpu_launch.job import Job, check_workdir, option
 from tpu_launch.plan import Command, Plan
 
 # Codes a start ends with at the user's own wish, or for good.
@@ -26,21 +25,25 @@ _STAY = (*FINAL, 130)
 class Local(Job):
   """A training on this machine."""
 
-  workdir: str = option('Where the runs are kept.')
+  workdir: str = option('Where the runs are kept: a folder, or of a bucket.')
   processes: int = option('How many train together.', 1)
   pause: float = option('Seconds before it is started again.', 1.0)
 
   def __post_init__(self):
     super().__post_init__()
-    paths.local(self.workdir, 'processes here write')
+    check_workdir(self.workdir, self.tensorboard)
     if self.processes < 1 or self.pause < 0:
       raise UserError('--processes and --pause count from 1 and 0')
 
+  @property
+  def several(self) -> bool:
+    return self.processes > 1
+
   def launch(self) -> Plan:
+    together = [f'--processes={self.processes}']
     argv = (
       *(sys.executable, '-m', 'jaxsynth.cli', 'train'),
-      *self.train_argv(self.workdir, several=False),
-      f'--processes={self.processes}',
+      *self.train_argv(self.workdir, together),
     )
     return Plan(commands=(Command(argv, tries=1 + self.restarts),))
 

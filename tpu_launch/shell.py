@@ -113,6 +113,10 @@ set -uo pipefail
 command=(
 {words(argv)}
 )
+# Since Slurm 22.05 srun does not read what sbatch sets.
+if [[ -n "${{SLURM_CPUS_PER_TASK:-}}" ]]; then
+  export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"
+fi
 told=0
 trap 'told=1' TERM
 code=0

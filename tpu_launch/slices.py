@@ -26,6 +26,7 @@ class Kind:
     zones: where it is offered.
     shapes: topologies, small to large.
     whole: chips up to which a slice is one host; larger ones have four a host.
+    gib: memory of a chip, which is one device of JAX.
   """
 
   name: str
@@ -35,6 +36,7 @@ class Kind:
   zones: tuple[str, ...]
   shapes: tuple[str, ...]
   whole: int
+  gib: int
 
 
 _FLAT = ('1x1', '2x2', '2x4', '4x4', '4x8', '8x8', '8x16', '16x16')
@@ -44,20 +46,20 @@ KINDS = (
   Kind(
     'v5litepod-{}', 1, 'tpu-v5-lite-podslice', 'v2-alpha-tpuv5-lite',
     ('us-central1-a', 'us-south1-a', 'us-west1-c', 'us-west4-a',
-     'europe-west4-b'), _FLAT, 8,
+     'europe-west4-b'), _FLAT, 8, 16,
   ),
   Kind(
     'v6e-{}', 1, 'tpu-v6e-slice', 'v2-alpha-tpuv6e',
     ('us-central1-b', 'us-east1-d', 'us-east5-a', 'us-east5-b',
-     'europe-west4-a', 'asia-northeast1-b'), _FLAT, 8,
+     'europe-west4-a', 'asia-northeast1-b'), _FLAT, 8, 32,
   ),
   Kind(
     'v5p-{}', 2, 'tpu-v5p-slice', 'v2-alpha-tpuv5',
-    ('us-central1-a', 'us-east5-a', 'europe-west4-b'), _CUBE, 4,
+    ('us-central1-a', 'us-east5-a', 'europe-west4-b'), _CUBE, 4, 95,
   ),
   Kind(
     'v4-{}', 2, 'tpu-v4-podslice', 'tpu-ubuntu2204-base',
-    ('us-central2-b',), _CUBE, 4,
+    ('us-central2-b',), _CUBE, 4, 32,
   ),
 )  # fmt: skip
 
@@ -74,6 +76,7 @@ class Slice:
     accelerator: GKE's label.
     runtime: software of a TPU VM.
     zones: where it is offered; empty where nobody knows.
+    gib: memory of a chip; 0 where nobody knows.
   """
 
   name: str
@@ -83,6 +86,7 @@ class Slice:
   accelerator: str
   runtime: str
   zones: tuple[str, ...]
+  gib: int = 0
 
   @property
   def chips(self) -> int:
@@ -102,7 +106,7 @@ def _listed() -> dict[str, Slice]:
       name = kind.name.format(chips * kind.per_chip)
       out[name] = Slice(
         name, shape, hosts, chips // hosts, kind.accelerator, kind.runtime,
-        kind.zones,
+        kind.zones, kind.gib,
       )  # fmt: skip
   return out
 

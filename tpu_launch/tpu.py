@@ -10,6 +10,7 @@ import posixpath
 from collections.abc import Iterator
 from typing import Any
 
+from jaxsynth import capacity
 from jaxsynth.config import plain
 from jaxsynth.errors import UserError
 from jaxsynth.launch import load_config
@@ -71,6 +72,15 @@ class TpuJob(Job):
     return slices.find(self.slice)
 
   @property
+  def several(self) -> bool:
+    return self.wanted.hosts > 1
+
+  def room(self) -> capacity.Job:
+    if self.job or not self.wanted.gib:
+      return super().room()
+    return capacity.Job(self.wanted.chips, self.wanted.gib << 30, vmap=True)
+
+  @property
   def folder(self) -> str:
     """Where job or shards live in the shared folder: workdir and logs."""
     return posixpath.join(MOUNT, self.name)
@@ -84,7 +94,7 @@ class TpuJob(Job):
     """What every host runs in the container."""
     return [
       *('python', '-m', 'jaxsynth.experiments.train'),
-      *self.train_argv(f'{self.folder}/run', self.wanted.hosts > 1),
+      *self.train_argv(f'{self.folder}/run', ['--distributed']),
     ]
 
   def check(self) -> dict:

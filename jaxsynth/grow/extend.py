@@ -10,7 +10,7 @@ training of the new length with the same plan. Where that cannot be, see
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from jaxsynth import build, stage
+from jaxsynth import build, peers, stage
 from jaxsynth.config import plain
 from jaxsynth.errors import UserError
 from jaxsynth.grow import lengthen, source
@@ -51,10 +51,11 @@ def extend(
     UserError: it cannot be extended in place, and why; nothing was changed.
     loop.Stopped: `stopping` said so; what was done is saved.
   """
-  for part, index in prepared(folder, steps, plans, program, allow):
+  parts = prepared(folder, steps, plans, program, allow)
+  peers.anywhere(False)  # until all have read it nobody changes an index
+  for part, index in parts:
     if index is not None:
-      with Writer(part, indexes.split(indexes.read(part))[0]):
-        indexes.write(part, index)
+      peers.first(lambda part=part, index=index: _write(part, index))
     traj = Trajectory(part)
     end = lengthen.decayed(traj.index['config'])
     if end is not None and end < steps:
@@ -71,6 +72,12 @@ def extend(
       quiet=quiet,
     )
   return stage.open_trajectory(folder, program=program)
+
+
+def _write(part: Path, index: dict) -> None:
+  """Puts the index of the longer training in the place of the present one."""
+  with Writer(part, indexes.split(indexes.read(part))[0]):
+    indexes.write(part, index)
 
 
 def prepared(

@@ -92,7 +92,7 @@ def scatter(
 ) -> list[PyTree]:
   """A host tree of the runs of `Layout.states` as trees on the devices."""
   rows_of = lambda rows: jax.tree.map(lambda x: np.asarray(x)[rows], tree)
-  return [engine.put(rows_of(b.rows)) for b in blocks]
+  return [engine.put_state(rows_of(b.rows)) for b in blocks]
 
 
 def initial(

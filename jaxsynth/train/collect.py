@@ -22,7 +22,7 @@ def pieces(
   """The first rows of block trees [block, rows, ...] as named host pieces.
 
   On a CPU they are views of the devices' buffers, where these are needed
-  whole: nothing is copied.
+  whole and one device holds them: nothing is copied.
 
   Args:
     parts: the block trees.
@@ -38,7 +38,7 @@ def pieces(
     return array[:, :count].copy() if few else array[:, :count]
 
   def of(array: jax.Array) -> list[np.ndarray]:
-    return [cut(np.asarray(piece)) for piece in placing.pieces(array)]
+    return [cut(piece) for piece in placing.pieces(array)]
 
   flat = [store.flatten({kind: nested(part)}) for part in parts]
   return {n: [a for leaves in flat for a in of(leaves[n])] for n in flat[0]}

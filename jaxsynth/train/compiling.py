@@ -14,6 +14,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxsynth.train import engine as engines
+from jaxsynth.train import placing
 from jaxsynth.train.layout import Layout
 from jaxsynth.train.sweep import RunSpec, stack
 from jaxsynth.trajectory.plan import Schedule
@@ -48,24 +49,27 @@ def trace(
     parents: states the runs start from, [R, ...], or None.
   """
 
-  def placed(tree: PyTree, spec: P = _RUN, rows: bool = False) -> PyTree:
+  runs, everywhere = (
+    lambda shape, spec=spec: NamedSharding(layout.mesh, spec)
+    for spec in (_RUN, _ALL)
+  )
+  states = placing.states_on(layout.mesh)
+
+  def placed(tree: PyTree, on: placing.Placed, rows: bool = False) -> PyTree:
     """Shapes on the devices, with the rows of a whole block if asked."""
-    sharding = NamedSharding(layout.mesh, spec)
-    return jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(
-        (layout.block, *x.shape[1:]) if rows else x.shape,
-        x.dtype,
-        sharding=sharding,
-      ),
-      tree,
-    )
+
+    def one(x):
+      shape = (layout.block, *x.shape[1:]) if rows else x.shape
+      return jax.ShapeDtypeStruct(shape, x.dtype, sharding=on(shape))
+
+    return jax.tree.map(one, tree)
 
   first = stack(specs[:1])
-  run = placed(first, rows=True)
+  run = placed(first, runs, rows=True)
   constants = engine.constants.trace(first if engine.shared else run)
-  known = placed(constants.out_info, _ALL if engine.shared else _RUN)
-  init = engine.init.trace(run, known, placed(parents, rows=True))
-  state, cuts = placed(init.out_info), engines.cuts(schedule.calls[0])
+  known = placed(constants.out_info, everywhere if engine.shared else runs)
+  init = engine.init.trace(run, known, placed(parents, states, rows=True))
+  state, cuts = placed(init.out_info, states), engines.cuts(schedule.calls[0])
   return Traced(constants, init, engine.call.trace(run, known, state, cuts))
 
 

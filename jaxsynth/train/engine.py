@@ -29,7 +29,7 @@ from jax import lax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jaxsynth.train import placing
+from jaxsynth.train import data_axis, placing
 from jaxsynth.train.layout import Layout
 from jaxsynth.train.program import Program, check_state
 from jaxsynth.trajectory.plan import Call, Schedule
@@ -49,8 +49,10 @@ class Engine(NamedTuple):
     init: (run, constants, parent) -> state; parent is None or [block, ...].
     call: (run, constants, state, cuts) -> (state, outputs); the state is
       donated. outputs = (snapshots, scalars, evals), leaves [block, rows, ...].
-    put: host tree, the rows of this process -> device tree sharded over the
-      run axis.
+    put: the runs of this process -> on the devices, sharded over the run axis.
+    put_state: states of this process, on the host -> on the devices, as `init`
+      returns them: where devices share runs, in pieces.
+    fetchable: state -> state of which this process can fetch its rows.
     shared: whether the constants are one unbatched copy.
   """
 
@@ -58,6 +60,8 @@ class Engine(NamedTuple):
   init: Callable[..., PyTree]
   call: Callable[..., tuple[PyTree, tuple]]
   put: Callable[[PyTree], PyTree]
+  put_state: Callable[[PyTree], PyTree]
+  fetchable: Callable[[PyTree], PyTree]
   shared: bool
 
 
@@ -211,16 +215,17 @@ def build(
   const_spec = _ALL if shared else _RUN
   const_axis = None if shared else 0
 
-  # In a call the compiler splits among a group what the program marks, and
-  # what comes out is whole on each of its devices. Without groups nothing is
-  # left to the compiler and nothing needs to be said of the result.
-  grouped = layout.data > 1
-  whole = {'out_shardings': NamedSharding(mesh, _RUN)} if grouped else {}
+  # Along `data` the compiler follows the marks of the program, and of what
+  # goes in and out. Of processes that share a group the first writes for all.
+  across = len({d.process_index for d in layout.groups[0]}) > 1
+  whole = lambda tree, lead: data_axis.whole(tree)
+  fetched = whole if across else data_axis.spread
+  gathered = jax.jit(lambda x: x, out_shardings=NamedSharding(mesh, _RUN))
 
   def sharded(
     fn: Callable,
     in_specs: Any,
-    axes: tuple[str, ...] = mesh.axis_names,
+    axes: tuple[str, ...] = ('run',),
     **jit_options,
   ) -> Callable:
     return jax.jit(
@@ -241,9 +246,11 @@ def build(
     def start(row):
       run, own, parent = row
       own = constants if shared else own
-      return program.init(run._replace(constants=own, parent=parent))
+      state = program.init(run._replace(constants=own, parent=parent))
+      return data_axis.spread(state)
 
-    return lax.map(start, (run, None if shared else constants, parent))
+    states = lax.map(start, (run, None if shared else constants, parent))
+    return data_axis.spread(states, lead=1)
 
   def call(run, constants, state, cut):
     if layout.mode == 'vmap':
@@ -268,9 +275,15 @@ def build(
       lambda r, c, s, t: program.evaluate(full(r, c), s, t), 0, None
     )
     keep = jax.vmap(program.keep) if layout.mode == 'vmap' else program.keep
+    lead = int(layout.mode == 'vmap')
+
+    def spread_step(state, t, drawn):
+      state, scalars = step(run, constants, state, t, drawn)
+      return data_axis.spread(state, lead), scalars
+
     state, rows = advance(
-      lambda s, t, d: step(run, constants, s, t, d),
-      keep,
+      spread_step,
+      lambda s: data_axis.spread(keep(s), lead),
       lambda s, t: measure(run, constants, s, t),
       draw,
       steps_ahead(draw, layout.runs_per_device),
@@ -281,7 +294,9 @@ def build(
     rows = front(rows)
     if layout.mode == 'map':
       state, rows = jax.tree.map(lambda x: x[None], (state, rows))
-    return state, rows
+    snapshots, *rest = rows
+    rest = data_axis.whole(tuple(rest))
+    return data_axis.spread(state, 1), (fetched(snapshots, lead=2), *rest)
 
   if shared:
     constants = jax.jit(
@@ -289,13 +304,19 @@ def build(
       out_shardings=NamedSharding(mesh, _ALL),
     )
   else:
-    constants = sharded(lambda run: lax.map(program.constants, run), (_RUN,))
+    constants = sharded(
+      lambda run: lax.map(program.constants, run), (_RUN,), mesh.axis_names
+    )
   return Engine(
     constants=constants,
     init=sharded(init, (_RUN, const_spec, _RUN)),
-    call=sharded(
-      call, (_RUN, const_spec, _RUN, _ALL), ('run',), donate_argnums=2, **whole
+    call=sharded(call, (_RUN, const_spec, _RUN, _ALL), donate_argnums=2),
+    put=lambda tree: placing.put(
+      tree, layout.block, lambda shape: NamedSharding(mesh, _RUN)
     ),
-    put=lambda tree: placing.put(tree, NamedSharding(mesh, _RUN)),
+    put_state=lambda tree: placing.put(
+      tree, layout.block, placing.states_on(mesh)
+    ),
+    fetchable=gathered if across else lambda tree: tree,
     shared=shared,
   )

@@ -13,8 +13,8 @@ the backend and the device count, never the number of runs: runs go in blocks of
 one fixed size, so adding a run changes no other.
 
 A run that outgrows a device is shared by a group of them (`data`, see
-`train.data_axis`): a row of the mesh, over which its batch is split. "A device"
-then reads "a group of devices" in all of the above.
+`train.data_axis`): a row of the mesh, over which batch and state are split. "A
+device" then reads "a group of devices" in all of the above.
 
 A batch is cut into parts on a CPU, so that what one of them leaves for its
 backward pass stays near the core's cache (`microbatches`).

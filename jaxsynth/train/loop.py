@@ -116,6 +116,9 @@ def advance(
       state,
     )
 
+  def fetch_state() -> PyTree:
+    return gather(blocks, [engine.fetchable(s) for s in states], copy=True)
+
   pending = None
   for call in calls:
     outputs = []
@@ -126,7 +129,7 @@ def advance(
       outputs.append(rows)
     if pending is not None:
       yield fetch(*pending)
-    state = gather(blocks, states, copy=True) if want_state(call) else None
+    state = fetch_state() if want_state(call) else None
     pending = (call, outputs, state)
     if stopping():  # there may be no time for another call
       yield fetch(*pending)
@@ -204,7 +207,8 @@ def train(
       return
     states = scatter(tree, blocks, engine)
   elif schedule.branch_start:
-    writer.checkpoint(0, gather(blocks, states, copy=True), keep=True)
+    start = [engine.fetchable(state) for state in states]
+    writer.checkpoint(0, gather(blocks, start, copy=True), keep=True)
   calls = [c for c in schedule.calls if c.start >= max(first, 0)]
   if first < 0:
     first = 0

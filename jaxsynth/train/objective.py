@@ -21,7 +21,7 @@ from jaxsynth.errors import UserError
 from jaxsynth.models.base import Model
 from jaxsynth.optim.optimizers import Optimizer
 from jaxsynth.tasks.base import Task
-from jaxsynth.train import evaluation, weights
+from jaxsynth.train import data_axis, evaluation, weights
 from jaxsynth.train.program import Program, State
 from jaxsynth.train.supervised import section, supervised
 from jaxsynth.types import Array, Batch, PyTree, Run, Scalars
@@ -65,7 +65,8 @@ def update(
       return mean(losses), (jax.tree.map(mean, scalars), memory)
 
     grad = jax.value_and_grad(value, has_aux=True)
-    (loss, (scalars, memory)), grads = grad(state['params'])
+    (loss, (scalars, memory)), grads = grad(data_axis.whole(state['params']))
+    grads = data_axis.summed(grads)
     updates, opt = transform.update(grads, state['opt'], state['params'])
     new = {
       'params': optax.apply_updates(state['params'], updates),
@@ -119,10 +120,11 @@ def own_objective(
   def evaluate(run: Run, state: State, t: Array) -> Scalars:
     del t
     hparams = section(run.hparams, 'model')
+    params = data_axis.whole(state['params'])
 
     def measured(batch: Batch):
       losses, scalars, _ = model.objective(
-        state['params'], batch, state['memory'], hparams
+        params, batch, state['memory'], hparams
       )
       mean = lambda x: weights.mean(x, batch.weights)
       return mean(losses), jax.tree.map(mean, scalars)

@@ -164,8 +164,10 @@ def supervised(
   def gradient(params, batch, key, t):
     value = lambda p, b, key: loss(fast, p, b, key, t)
     grad = jax.value_and_grad(value, has_aux=True)
+    params = data_axis.whole(params)
     if microbatches == 1:
-      return grad(params, batch, key)
+      out, grads = grad(params, batch, key)
+      return out, data_axis.summed(grads)
     parts = jax.tree.map(
       lambda x: x.reshape(microbatches, -1, *x.shape[1:]), batch
     )
@@ -174,6 +176,7 @@ def supervised(
     def add(total, part):
       rows, number, share = part
       new = grad(params, rows, jax.random.fold_in(key, number))
+      new = new[0], data_axis.summed(new[1])
       return jax.tree.map(lambda a, x: a + share * x, total, new), None
 
     one = jax.tree.map(lambda x: x[0], parts)
@@ -220,7 +223,8 @@ def supervised(
     return {k: v for scalars in found for k, v in scalars.items()}
 
   def evaluate(run: Run, state: State, t: Array) -> Scalars:
-    measured = lambda batch: loss(fast, state['params'], batch, None, t)
+    params = data_axis.whole(state['params'])
+    measured = lambda batch: loss(fast, params, batch, None, t)
     rows = batch_size // microbatches if microbatches > 1 else None
     return evaluation.measure(measured, run.constants['evals'], rows)
 

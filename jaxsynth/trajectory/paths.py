@@ -31,16 +31,26 @@ def of(path: AnyPath | str) -> AnyPath:
   """
   if isinstance(path, BucketPath):
     return path
+  named = checked(path)
+  return bucket.opened(*named) if named else Path(path)
+
+
+def checked(path: str | Path) -> tuple[str, str] | None:
+  """(scheme, bucket and key) of what lies in a bucket, which is not asked.
+
+  Raises:
+    UserError: it names another storage, or no bucket.
+  """
   found = _REMOTE.match(str(path))
   if not found:
-    return Path(path)
+    return None
   scheme, key = found[1], str(path)[found.end() :].strip('/')
   if scheme not in object_store.SCHEMES:
     known = [f'{s}://' for s in object_store.SCHEMES]
     raise unknown('storage', f'{scheme}://', known)
   if not key:
     raise UserError(f'{scheme}:// needs a bucket: {scheme}://BUCKET/FOLDER')
-  return bucket.opened(scheme, key)
+  return scheme, key
 
 
 def local(path: AnyPath | str, what: str) -> Path:

@@ -1,6 +1,7 @@
 """The race: alternating windows between processes that stay alive."""
 
 import json
+import time
 
 import pytest
 
@@ -54,8 +55,41 @@ def test_contestants_work_in_turn_and_rates_add_up(stub):
 def test_a_contestant_that_dies_says_why(tmp_path, monkeypatch):
   (tmp_path / 'stub.py').write_text("raise SystemExit('no such thing')")
   monkeypatch.setattr(report, 'ROOT', tmp_path)
-  with pytest.raises(RuntimeError, match='no such thing'):
+  with pytest.raises(report.LostError, match='no such thing'):
     windows.Contestant('stub', [{}]).__enter__()
+
+
+def test_a_contestant_that_hangs_is_ended(tmp_path, monkeypatch):
+  """All its processes are, with what they said last, and nobody waits."""
+  code = """
+import sys, time
+if 'slow' in sys.argv[1]:
+  print('am I late?', file=sys.stderr, flush=True)
+  time.sleep(60)
+print('{}', flush=True)
+sys.stdin.read()
+"""
+  (tmp_path / 'stub.py').write_text(code)
+  monkeypatch.setattr(report, 'ROOT', tmp_path)
+  payloads = [{'name': 'quick'}, {'name': 'slow'}]
+  entrant = windows.Contestant('stub', payloads, silence=1.0)
+  began = time.monotonic()
+  with pytest.raises(report.LostError) as caught:
+    entrant.__enter__()
+  assert time.monotonic() - began < 10
+  said = str(caught.value)
+  assert 'did not answer for 1 s and was ended' in said
+  assert 'process 1 said: am I late?' in said
+  assert all(p.returncode is not None for p in entrant._processes)
+
+
+def test_a_contestant_that_dies_between_windows(tmp_path, monkeypatch):
+  (tmp_path / 'stub.py').write_text("print('{}'); exit('enough')")
+  monkeypatch.setattr(report, 'ROOT', tmp_path)
+  with windows.Contestant('stub', [{}]) as entrant:
+    entrant._processes[0].wait()
+    with pytest.raises(report.LostError, match=r'ended\nprocess 0 .* enough'):
+      entrant.rate(0.1)
 
 
 def test_until_works_on_whole_units_and_at_least_one():

@@ -3,8 +3,9 @@
 OPTIONS is JSON: `id`, `count`, `coordinator`, `devices`, `config` and `folder`
 of a training of the toy, and perhaps `stop` [process, calls], `die` [process,
 calls], `hang` [process, calls], `pause` (seconds after a call), `heartbeat` and
-`patience` (seconds), `own` (train the model of the config instead) and
-`second`: then a stage starts from step 6 of the first.
+`patience` (seconds), `own` (train the model of the config instead), `pieces`
+(also small leaves lie in pieces, see `train.data_axis`) and `second`: then a
+stage starts from step 6 of the first.
 """
 
 import json
@@ -20,9 +21,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from conftest import TOY
 
 from jaxsynth import build, launch, peers, stage
+from jaxsynth.train import data_axis
 from jaxsynth.train.loop import Stopped
 
 options = json.loads(sys.argv[1])
+if options.get('pieces'):
+  data_axis.SMALL = 0
 me, seen = options['id'], []
 launch.join(
   peers.Cluster(

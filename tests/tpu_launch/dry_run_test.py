@@ -38,6 +38,7 @@ CASES = {
     '--accelerator=tpu9-slice',
   ),
   'gke-shard': ('--shards=3', '--shard=1'),
+  'gke-auto': ('--shards=auto', '--patience=60', '--heartbeat=30'),
   'gke-status': ('status',),
   'gke-logs': ('logs',),
   'gke-fetch': ('fetch', '--namespace=me'),
@@ -46,10 +47,21 @@ CASES = {
     NASTY, '--nodes=2', '--gpus_per_node=4', '--time=12:00:00',
     '--partition=gpu', '--account=theory', '--seeds=0:8',
   ),
+  'slurm-bucket': (
+    '--workdir=gs://bucket/sweep', '--nodes=4', '--patience=600',
+    '--cpus_per_task=16', '--sbatch=--qos=long', '--sbatch=--mem=0',
+  ),
+  'slurm-auto': (
+    '--shards=auto', '--job=1x0.002', '--config.layout.mode=map',
+  ),
   'slurm-status': ('status',),
   'slurm-logs': ('logs',),
   'slurm-teardown': ('teardown',),
   'local-launch': (NASTY, '--processes=2', '--allow=layout'),
+  'local-shards': (
+    '--workdir=s3://bucket/sweep', '--shards=2', '--processes=2',
+    '--heartbeat=30',
+  ),
   'local-status': ('status',),
 }  # fmt: skip
 
@@ -98,6 +110,7 @@ def test_the_table_on_the_page_is_the_table():
   for row, kind in zip(rows, slices.KINDS):
     assert row[0] == f'`{kind.name.format("N")}`'
     assert row[3].split(', ') == list(kind.zones)
+    assert row[4] == f'{kind.gib} GB'
   sizes = lambda i: re.findall(r'\d+', rows[i][1].split('N = ')[1])
   for i in (0, 2):
     name = slices.KINDS[i].name
@@ -109,7 +122,7 @@ def test_the_commands_on_the_page(fakes, capsys):
   """Every command with --dry_run that the page shows is accepted."""
   text = PAGE.read_text(encoding='utf-8').replace('\\\n', ' ')
   found = re.findall(
-    r'^python -m tpu_launch (--backend.*)$', text, re.MULTILINE
+    r'^\S*python -m tpu_launch (--backend.*)$', text, re.MULTILINE
   )
   assert len(found) == 4
   for line in found:

@@ -3,6 +3,7 @@
 import pytest
 
 from tpu_launch import __main__ as tpu_launch
+from tpu_launch import slurm
 
 EVERY = ('queued_resource', 'gke', 'slurm', 'local')
 CLOUD = ('queued_resource', 'gke')
@@ -21,7 +22,16 @@ TYPOS = [
   (EVERY, '--name=My_Job', "got 'My_Job'"),
   (EVERY, '--restarts=-1', '--restarts'),
   (EVERY, '--restarts=x', 'restarts'),
-  (EVERY, '--shards=0', '--shards'),
+  (EVERY, '--shards=0', '--shards is a count or auto, got 0'),
+  (EVERY, '--shards=aut', '--shards is a count or auto, got aut'),
+  (EVERY, '--job=8x16', '--job is for --shards=auto'),
+  (EVERY, '--jobs=8x16', 'job'),
+  (EVERY, '--patience=0', '--patience is a number of seconds, got 0'),
+  (EVERY, '--heartbeat=-5', '--heartbeat is a number of seconds, got -5'),
+  (EVERY, '--patience=soon', 'patience'),
+  (('slurm', 'local'), '--patience=60', 'this job has one'),
+  (('slurm', 'local'), '--heartbeat=60', 'this job has one'),
+  (('slurm', 'local'), '--shards=auto', 'needs --job=DEVICESxGIB'),
   (EVERY, '--allow=layuot', "did you mean 'layout'"),
   (('queued_resource',), '--poll=-1', '--poll'),
   (EVERY, '--shards=99', '1 to 4 shards'),
@@ -41,9 +51,17 @@ TYPOS = [
   (('gke',), '--zone=us-west4-a', '--zone is no flag of --backend=gke'),
   (('gke',), '--accelerator=tpu-v6e-slice', '--unlisted'),
   (('slurm',), '--time=tomorrow', '12:00:00'),
+  (('slurm',), '--time=6', '--time=6 is 360 s'),
+  (('slurm',), '--time=05:30', '--time=05:30 is 330 s'),
+  (('slurm',), '--sbatch=qos=long', '--sbatch is as in --qos=long'),
+  (('slurm',), '--sbatch=--requeue', 'is set by the launcher itself'),
+  (('slurm',), '--sbatch=--output=x', 'is set by the launcher itself'),
+  (('local',), '--sbatch=--qos=long', '--sbatch is no flag of'),
   (('slurm',), '--nodes=0', '--nodes'),
   (('slurm',), '--partition=a b', '--partition'),
-  (('slurm', 'local'), '--workdir=gs://bucket/x', 'gs://bucket/x'),
+  (('slurm', 'local'), '--workdir=gcs://bucket/x', "did you mean 'gs://'"),
+  (('slurm', 'local'), '--workdir=gs://', 'gs:// needs a bucket'),
+  (('slurm', 'local'), '--workdir=', '--workdir is empty'),
   (('local',), '--processes=0', '--processes'),
 ]
 
@@ -61,6 +79,49 @@ def test_typo(backend, typo, says, arguments, fakes, tmp_path, capsys):
   assert said.count('\n') == 1
   assert fakes.calls() == []
   assert sorted(tmp_path.rglob('*')) == before
+
+
+@pytest.mark.parametrize(
+  ('backend', 'flags', 'says'),
+  [
+    ('slurm', ['--shards=auto', '--job=8'], '--job is DEVICESxGIB'),
+    ('slurm', ['--shards=auto', '--job=1x1e'], '--job is DEVICESxGIB'),
+    ('slurm', ['--shards=auto', '--job=1x0.00001'], 'a block of 16 runs needs'),
+    ('gke', ['--shards=auto', '--shard=1'], '--shard counts from 0 to 0'),
+    ('gke', ['--slice=v5litepod-8', '--patience=60'], 'this job has one'),
+    (
+      'local',
+      ['--workdir=s3://bucket/x', '--tensorboard'],
+      '--tensorboard writes only in a local folder',
+    ),
+  ],
+)
+def test_what_does_not_go_together(
+  backend, flags, says, arguments, fakes, tmp_path, capsys
+):
+  before = sorted(tmp_path.rglob('*'))
+  assert tpu_launch.main([*arguments[backend], *flags]) == 2
+  said = capsys.readouterr().err
+  assert says in said
+  assert said.count('\n') == 1
+  assert fakes.calls() == []
+  assert sorted(tmp_path.rglob('*')) == before
+
+
+@pytest.mark.parametrize(
+  ('time', 'seconds'),
+  [
+    ('90', 5400),
+    ('90:30', 5430),
+    ('12:00:00', 43200),
+    ('1-6', 108000),
+    ('1-06:30', 109800),
+    ('2-00:00:01', 172801),
+  ],
+)
+def test_times_are_read_as_sbatch_reads_them(time, seconds):
+  """The forms of --time in sbatch(1)."""
+  assert slurm._seconds(time) == seconds
 
 
 @pytest.mark.parametrize('backend', EVERY)

@@ -113,6 +113,25 @@ def batch(fakes):
   return run
 
 
+def test_a_task_has_the_cores_that_sbatch_was_asked_for(
+  fakes, tmp_path, monkeypatch
+):
+  """srun is told in the variable that it reads; nothing where none is set."""
+  program = tmp_path / 'bin' / 'srun'
+  note = tmp_path / 'cores'
+  program.write_text(
+    f'#!/bin/sh\necho "${{SRUN_CPUS_PER_TASK-none}}" >> {note}\n'
+  )
+  program.chmod(0o755)
+  script = ['bash', '-c', shell.batch(argv=ARGV, restarts=0)]
+  monkeypatch.delenv('SRUN_CPUS_PER_TASK', raising=False)
+  for given in ('16', None):
+    env = {**os.environ, 'SLURM_JOB_ID': '7'}
+    env |= {'SLURM_CPUS_PER_TASK': given} if given else {}
+    subprocess.run(script, env=env, check=True)
+  assert note.read_text().split() == ['16', 'none']
+
+
 @pytest.mark.parametrize('code', [0, 1, 2, 70])
 def test_batch_ends(batch, code):
   assert batch(code) == (code, False)

@@ -74,7 +74,7 @@ def test_an_override_reaches_the_job(word):
     '--backend=local', '--name=sweep', '--config=x', '--workdir=runs/x', item
   ]  # fmt: skip
   request = flags.read(argv)
-  assert item in request.job.train_argv('runs/x', several=False)
+  assert item in request.job.train_argv('runs/x', [])
   again = flags.read(json.loads(json.dumps(request.argv)))
   assert again.job == request.job
 

@@ -1,4 +1,8 @@
-"""Trains a config for each `layout.data`: CONFIG FOLDER own|config DATA..."""
+"""Trains a config for each `layout.data`: CONFIG FOLDER own|config DATA...
+
+Beside each training DATA it notes in bytes-DATA.json what each device held
+after each call.
+"""
 
 import json
 import sys
@@ -6,14 +10,35 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from data_axis_test import program
+import jax
+from data_axis_test import WIDE, program
 
 from jaxsynth import build, stage
-from jaxsynth.train import layout
+from jaxsynth.train import data_axis, layout
 
 layout.configure()
+data_axis.SMALL = 0  # also small leaves lie in pieces
+
+
+def bytes_of_each_device():
+  """Of all arrays that are alive."""
+  out = dict.fromkeys((d.id for d in jax.devices()), 0)
+  for x in jax.live_arrays():
+    for shard in x.addressable_shards:
+      out[shard.device.id] += shard.data.nbytes
+  return list(out.values())
+
+
 config, folder, which, *several = sys.argv[1:]
 for data in several:
   setup = build.build({**json.loads(config), 'layout': {'data': int(data)}})
-  some = program() if which == 'own' else None
-  stage.train(setup, Path(folder) / data, program=some, quiet=True)
+  some = program(width=WIDE) if which == 'own' else None
+  held = []
+  stage.train(
+    setup,
+    Path(folder) / data,
+    program=some,
+    quiet=True,
+    observers=[lambda event, held=held: held.append(bytes_of_each_device())],
+  )
+  (Path(folder) / f'bytes-{data}.json').write_text(json.dumps(held))
