@@ -18,7 +18,6 @@ import jax
 import numpy as np
 import tensorstore as ts
 from absl import logging
-from orbax.checkpoint import v1 as ocp
 
 from jaxsynth.errors import StorageError
 from jaxsynth.leaves import name as leaf_name
@@ -103,6 +102,10 @@ def save(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     folder: absolute path that does not exist yet.
     arrays: name -> host array; every leading axis is the run.
   """
+  # A second that the start of a training can spare: the first save waits for
+  # it beside the first steps.
+  from orbax.checkpoint import v1 as ocp
+
   context = ocp.Context()
   context.array.saving.use_compression = False
   context.memory.deepcopy_host_arrays = False
