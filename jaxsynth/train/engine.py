@@ -214,8 +214,11 @@ def build(
   # In a call the compiler splits among a group what the program marks, and
   # what comes out is whole on each of its devices. Without groups nothing is
   # left to the compiler and nothing needs to be said of the result.
+  # Where what is made once lies is said: of an empty array XLA keeps no place,
+  # and a call that finds one elsewhere than it was compiled for compiles anew.
   grouped = layout.data > 1
-  whole = {'out_shardings': NamedSharding(mesh, _RUN)} if grouped else {}
+  placed = {'out_shardings': NamedSharding(mesh, _RUN)}
+  whole = placed if grouped else {}
 
   def sharded(
     fn: Callable,
@@ -289,10 +292,12 @@ def build(
       out_shardings=NamedSharding(mesh, _ALL),
     )
   else:
-    constants = sharded(lambda run: lax.map(program.constants, run), (_RUN,))
+    constants = sharded(
+      lambda run: lax.map(program.constants, run), (_RUN,), **placed
+    )
   return Engine(
     constants=constants,
-    init=sharded(init, (_RUN, const_spec, _RUN)),
+    init=sharded(init, (_RUN, const_spec, _RUN), **placed),
     call=sharded(
       call, (_RUN, const_spec, _RUN, _ALL), ('run',), donate_argnums=2, **whole
     ),
