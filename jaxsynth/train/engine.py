@@ -221,6 +221,10 @@ def build(
   whole = lambda tree, lead: data_axis.whole(tree)
   fetched = whole if across else data_axis.spread
   gathered = jax.jit(lambda x: x, out_shardings=NamedSharding(mesh, _RUN))
+  # Where what is made once lies is said: of an empty array XLA keeps no place,
+  # and a call that finds one elsewhere than it was compiled for compiles anew.
+  placed = {'out_shardings': NamedSharding(mesh, _RUN)}
+  started = placed if layout.data == 1 else {}  # else in pieces
 
   def sharded(
     fn: Callable,
@@ -305,11 +309,14 @@ def build(
     )
   else:
     constants = sharded(
-      lambda run: lax.map(program.constants, run), (_RUN,), mesh.axis_names
+      lambda run: lax.map(program.constants, run),
+      (_RUN,),
+      mesh.axis_names,
+      **placed,
     )
   return Engine(
     constants=constants,
-    init=sharded(init, (_RUN, const_spec, _RUN)),
+    init=sharded(init, (_RUN, const_spec, _RUN), **started),
     call=sharded(call, (_RUN, const_spec, _RUN, _ALL), donate_argnums=2),
     put=lambda tree: placing.put(
       tree, layout.block, lambda shape: NamedSharding(mesh, _RUN)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import pytest
 from jax import monitoring
 
@@ -28,7 +29,17 @@ def compiles():
 @pytest.mark.parametrize('mode', ['map', 'vmap'])
 def test_nothing_is_left_to_compile(lab, compiles, mode, shared):
   specs, sizes, on = lab.specs(3), lab.schedule(), lab.layout(mode)
-  program = lab.toy._replace(keep=lambda state: state)  # nobody compiled it
+
+  def step(run, state, t):
+    both = jnp.concatenate([run.constants['a'], run.constants['none']])
+    return lab.toy.step(run._replace(constants={'a': both}), state, t)
+
+  # Nobody compiled it; and it reads an array without elements.
+  program = lab.toy._replace(
+    keep=lambda state: state,
+    constants=lambda run: {**lab.toy.constants(run), 'none': jnp.zeros((0, 5))},
+    step=step,
+  )
   engine = engines.build(program, on, sizes, shared)
   jax.random.key_data(jax.random.key(0))  # what the host itself compiles
   before = len(compiles)
