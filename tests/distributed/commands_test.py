@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from jaxsynth import cli, stage
-from jaxsynth.trajectory import manifest
+from jaxsynth.trajectory import check, manifest
 from tests.distributed.teams import PATIENCE, assert_same
 
 
@@ -70,8 +70,13 @@ def test_what_grows_a_trajectory(lab, tmp_path):
     for count in '12'
   )
   assert one.runs.run_id.tolist() == two.runs.run_id.tolist()
+  assert len(one.shards) == len(two.shards) == 2
   for of_one, of_two in zip(one.shards, two.shards):
-    assert_same(lab, of_two.folder, of_one)
+    got, expected = lab.contents(of_two), lab.contents(of_one)
+    assert [lab.differing(got[r], expected[r]) for r in expected] == [[]] * len(
+      expected
+    )
+    assert check.check(of_two.folder).faults == []
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Trains a config for each `layout.data`: CONFIG FOLDER own|config DATA...
+"""Trains a config for each `layout.data`: CONFIG FOLDER WIDTH DATA...
 
 Beside each training DATA it notes in bytes-DATA.json what each device held
 after each call.
@@ -8,13 +8,13 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import jax
-from data_axis_test import WIDE, program
 
 from jaxsynth import build, stage
 from jaxsynth.train import data_axis, layout
+from tests.train.groups import program
 
 layout.configure()
 data_axis.SMALL = 0  # also small leaves lie in pieces
@@ -29,10 +29,10 @@ def bytes_of_each_device():
   return list(out.values())
 
 
-config, folder, which, *several = sys.argv[1:]
+config, folder, width, *several = sys.argv[1:]
 for data in several:
   setup = build.build({**json.loads(config), 'layout': {'data': int(data)}})
-  some = program(width=WIDE) if which == 'own' else None
+  some = program(width=int(width)) if int(width) else None
   held = []
   stage.train(
     setup,

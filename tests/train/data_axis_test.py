@@ -1,11 +1,9 @@
 """Groups of devices that share a run: the mathematics of one device alone."""
 
 import json
-import math
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import jax
@@ -15,79 +13,19 @@ import pytest
 
 from jaxsynth import build, stage
 from jaxsynth.errors import UserError
-from jaxsynth.models.base import Output
-from jaxsynth.optim.optimizers import Optimizer
-from jaxsynth.train import compiling, data_axis, layout, loop, placing
+from jaxsynth.train import compiling, data_axis, layout
 from jaxsynth.train import engine as engines
-from jaxsynth.train.blocks import blocks_of, initial
-from jaxsynth.train.layout import Layout, choose
-from jaxsynth.train.supervised import mean_squared_error, supervised
-from jaxsynth.trajectory import check, store
-from jaxsynth.types import Batch, Spec
+from jaxsynth.train.layout import choose
+from tests.train.groups import on, program
 
 CHILD = Path(__file__).with_name('data_axis_child.py')
-BATCH, WIDTH, WIDE = 8, 4, 32
+WIDE = 32
 
 
 @pytest.fixture(autouse=True)
 def every_leaf(monkeypatch):
   """The leaves of these tests are small, and lie in pieces all the same."""
   monkeypatch.setattr(data_axis, 'SMALL', 0)
-
-
-@dataclass(frozen=True)
-class Weighted:
-  """y = x A on examples of unequal weight; one evaluation set is odd."""
-
-  width: int = WIDTH
-
-  @property
-  def spec(self):
-    x = jax.ShapeDtypeStruct((self.width,), jnp.float32)
-    return Spec(x, x, None, self.width)
-
-  def init(self, key):
-    return {'A': jax.random.normal(key, (self.width, self.width))}
-
-  def sample(self, task_params, key, step, batch_size):
-    x = jax.random.normal(key, (batch_size, self.width)) + 0.1 * step
-    weights = jnp.arange(batch_size) + 1.0
-    return Batch(x, x @ task_params['A'], weights, {'n': weights})
-
-  def evals(self, task_params, key):
-    few = self.sample(task_params, key, 0, 5)
-    return {'few': few, 'one': jax.tree.map(lambda x: x[:1], few)}
-
-
-@dataclass(frozen=True)
-class Noisy:
-  """x W, and a noise of its own in training."""
-
-  def init(self, key, spec):
-    return {'w': jax.random.normal(key, (*spec.inputs.shape, spec.output_size))}
-
-  def apply(self, params, inputs, *, key=None, **_):
-    out = inputs @ params['w']
-    if key is not None:
-      out = out + jax.random.normal(key, out.shape)
-    return Output(out, {})
-
-
-def program(microbatches=1, width=WIDTH):
-  return supervised(
-    Weighted(width),
-    Noisy(),
-    mean_squared_error,
-    Optimizer(name='adamw', peak_lr=0.1),
-    batch_size=BATCH,
-    microbatches=microbatches,
-  )
-
-
-def on(mode, microbatches=1, data=1, devices=2):
-  """A layout of the first devices, with one run a device or group."""
-  some = tuple(jax.devices()[:devices])
-  return Layout(mode, devices // data, microbatches, some, data)
 
 
 def compiled(lab, where, some):
@@ -123,97 +61,6 @@ def test_two_devices_agree_with_one(lab, tmp_path, mode, microbatches, shared):
   first = lambda run, name: run[name][0].tobytes()
   for run, expected in one.items():
     assert first(two[run], 'leaf.w') == first(expected, 'leaf.w')
-
-
-@pytest.mark.parametrize(
-  ('shape', 'axis'),
-  [
-    ((), None),
-    ((3,), None),
-    ((5, 7), None),
-    ((6,), 0),
-    ((3, 6), 1),
-    ((8, 2), 0),
-    ((4, 4), 0),
-    ((2, 7, 4), 2),
-  ],
-)
-def test_a_leaf_is_cut_along_its_largest_axis(shape, axis):
-  assert data_axis.largest(shape, 2) == axis
-  assert data_axis.largest((2, *shape), 2, lead=1) == (
-    None if axis is None else axis + 1
-  )
-  size = int(np.prod(shape))
-  leaf = jax.ShapeDtypeStruct(shape, jnp.float32)
-  expected = 4 * size if axis is None else 2 * size
-  assert data_axis.bytes_each({'leaf': leaf}, 2) == expected
-  assert data_axis.bytes_each({'leaf': leaf}, 1) == 4 * size
-
-
-def test_a_small_leaf_stays_whole(monkeypatch):
-  """Runs and snapshots, however many, do not make it a large one."""
-  monkeypatch.undo()
-  side = math.isqrt(data_axis.SMALL)
-  assert data_axis.largest((side, side), 2) == 0
-  assert data_axis.largest((side, side - 1), 2) is None
-  assert data_axis.largest((8, 100, side, side), 2, lead=2) == 2
-  assert data_axis.largest((8, 100, side, side - 1), 2, lead=2) is None
-
-
-def held(tree):
-  """Bytes of each leaf on each device, by the leaf's name."""
-  return {
-    name: [shard.data.nbytes for shard in x.addressable_shards]
-    for name, x in store.flatten(tree).items()
-  }
-
-
-@pytest.mark.parametrize('mode', ['map', 'vmap'])
-def test_each_device_holds_a_piece_of_the_state(lab, mode):
-  """Of parameters, both moments, and snapshots; only counters are whole."""
-  runs, sizes, where = lab.specs(1, ()), lab.schedule(), on(mode, data=2)
-  engine = engines.build(program(), where, sizes, False)
-  (block,) = blocks_of(runs, engine, where)
-  (state,) = initial([block], engine)
-  square, placed = 4 * WIDTH**2, placing.states_on(where.mesh)
-  for call in sizes.calls[:2]:
-    for name, sizes_of in held(state).items():
-      counter = name.endswith('count')
-      assert sizes_of == ([4, 4] if counter else [square // 2] * 2), name
-    for x in jax.tree.leaves(state):
-      assert x.sharding.is_equivalent_to(placed(x.shape), x.ndim)
-    cuts = engines.cuts(call)
-    state, rows = engine.call(block.run, block.constants, state, cuts)
-    assert held(rows[0]) == {'w': [sizes.max_snapshots * square // 2] * 2}
-  assert len(store.flatten(state)) > 3
-  assert engine.call._cache_size() == 1, 'compiled once'
-
-
-def test_a_checkpoint_goes_on_with_another_number_of_devices(lab, tmp_path):
-  """What two devices hold in pieces is saved whole, and read by one or two."""
-  runs = lab.specs(2, ())
-  options = {
-    'program': program(), 'sizes': lab.schedule(branches=(20,)),
-    'checkpoint_calls': 1,
-  }  # fmt: skip
-  one, two = on('map'), on('map', data=2)
-  whole = lab.go(tmp_path / 'whole', runs, on=one, **options)
-  expected = lab.contents(whole)
-  for first, then in ((one, two), (two, one)):
-    folder = tmp_path / f'from-{first.data}'
-    seen = []
-    with pytest.raises(loop.Stopped):
-      lab.go(
-        folder, runs, on=first, observe=seen.append,
-        stopping=lambda seen=seen: bool(seen), **options,
-      )  # fmt: skip
-    resumed = lab.go(folder, runs, on=then, **options)
-    assert check.check(folder).faults == []
-    for run, content in lab.contents(resumed).items():
-      for name, value in content.items():
-        np.testing.assert_allclose(
-          value, expected[run][name], rtol=2e-4, atol=2e-5, err_msg=name
-        )
 
 
 def test_each_device_has_its_piece_of_the_work(lab):
@@ -311,7 +158,7 @@ def test_meshes_of_four_devices(lab, tmp_path, own):
   share what its runs need of memory.
   """
   config = json.dumps({**lab.tiny, 'sweep': {'seeds': 3}})
-  options = [str(tmp_path), 'own' if own else 'config']
+  options = [str(tmp_path), str(WIDE if own else 0)]
   subprocess.run(
     [sys.executable, CHILD, config, *options, '1', '2', '4'],
     check=True,
