@@ -56,6 +56,7 @@ def trace(
         (layout.block, *x.shape[1:]) if rows else x.shape,
         x.dtype,
         sharding=sharding,
+        weak_type=getattr(x, 'weak_type', False),
       ),
       tree,
     )
