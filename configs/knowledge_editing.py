@@ -17,9 +17,9 @@ and a learning rate that falls to zero.
 `subject` ('entity' or 'relation', the token whose key is edited), read after
 how many `prefixes`, with second moments over so many `inputs`; how many
 `questions` of each class and order are asked and how many `edits` made at
-each distance; MEMIT's and PMET's `weight`, AlphaEdit's `threshold`; and how
-values are found (`descent`). Of two blocks only the first can be edited at the
-entity: what the last one writes there reaches no answer.
+each distance; MEMIT's and PMET's `weight`, AlphaEdit's `threshold` and
+`ridge`; and how values are found (`descent`). Of two blocks only the first can
+be edited at the entity: what the last one writes there reaches no answer.
 """
 
 from ml_collections import ConfigDict
@@ -68,6 +68,7 @@ def _small() -> dict:
       'edits': 8,
       'weight': 1.0,
       'threshold': 1e-2,
+      'ridge': 1.0,
       'descent': {
         'steps': 25,
         'rate': 0.05,

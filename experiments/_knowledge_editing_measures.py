@@ -69,7 +69,7 @@ def editor(task, model, graph, params: PyTree, options: dict, inputs: Array):
   null = alpha_edit.projector(C, options['threshold'])
   descent = edits.Descent(**options['descent'])
   attention = f'blocks.{options["block"]}.attn_out'
-  weight = options['weight']
+  weight, ridge = options['weight'], options['ridge']
 
   def fact(edit: Edits) -> edits.Fact:
     one = lambda x: jnp.full(options['prefixes'], x)
@@ -93,7 +93,9 @@ def editor(task, model, graph, params: PyTree, options: dict, inputs: Array):
       'rome': lambda: rome.edit(apply, params, memory, C, f, change),
       'memit': lambda: memit.edit(*start, [C], many, changes, weight),
       'pmet': lambda: pmet.edit(*start, [C], many, mild(), weight),
-      'alpha_edit': lambda: alpha_edit.edit(*start, [null], many, changes),
+      'alpha_edit': lambda: alpha_edit.edit(
+        *start, [null], many, changes, ridge
+      ),
     }
     return [ways[m]() for m in methods]
 

@@ -64,8 +64,11 @@ CLAIMS = (
     'no number was read',
     note='Not gated: no published number was read. Pilot seed 1000, six '
     'edits a distance: ROME and MEMIT always, PMET from 1.0 at distance'
-    ' 1 to 0.5 at 4, AlphaEdit never. At the entity in the place of the'
-    ' relation no counterfactual edit took.',
+    ' 1 to 0.5 at 4, AlphaEdit never: its equation weighs the size of the '
+    'change by 1, and keys are short here. With --config.measure.ridge=0.01, '
+    'after 1,500 steps, its sixteen counterfactual edits took, and tore more '
+    'than those of ROME. At the entity in the place of the relation no '
+    'counterfactual edit took.',
   ),
   Claim(
     'shattering_rises',

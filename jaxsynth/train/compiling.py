@@ -60,7 +60,10 @@ def trace(
 
     def one(x):
       shape = (layout.block, *x.shape[1:]) if rows else x.shape
-      return jax.ShapeDtypeStruct(shape, x.dtype, sharding=on(shape))
+      weak = getattr(x, 'weak_type', False)
+      return jax.ShapeDtypeStruct(
+        shape, x.dtype, sharding=on(shape), weak_type=weak
+      )
 
     return jax.tree.map(one, tree)
 

@@ -22,6 +22,7 @@ TASK = KnowledgeGraph(num_entities=11, num_steps=2, length=10)
 OPTIONS = {
   'block': 0, 'subject': 'entity', 'prefixes': 3, 'inputs': 30,
   'questions': 8, 'edits': 3, 'weight': 1.0, 'threshold': 0.01,
+  'ridge': 1.0,
   'descent': {
     'steps': 0, 'rate': 0.2, 'decay': 0.01, 'most': 4.0, 'enough': 0.0,
   },

@@ -116,6 +116,16 @@ def test_alpha_edit_equals_the_published_formula_and_keeps_previous_facts():
   assert moved(ours) < moved(alone)
 
 
+def test_alpha_edit_writes_a_share_of_one_value_set_by_its_ridge():
+  moment, keys, residuals = problem(11)
+  null = alpha_edit.projector(moment, float(jnp.linalg.eigvalsh(moment)[4]))
+  key, residual = keys[:1] / 30, residuals[:1]
+  size = float(jnp.square(key @ null).sum())
+  for ridge in (1.0, 0.1 * size, 1e-3 * size):
+    change = alpha_edit.update(null, key, residual, ridge=ridge)
+    close(key @ change, residual * size / (size + ridge), 1e-4)
+
+
 @pytest.mark.parametrize('method', ['rome', 'memit', 'alpha_edit'])
 def test_updates_follow_a_rotation_of_keys_and_of_values(method):
   moment, keys, residuals = problem(9)

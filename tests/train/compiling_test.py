@@ -31,13 +31,19 @@ def test_nothing_is_left_to_compile(lab, compiles, mode, shared):
   specs, sizes, on = lab.specs(3), lab.schedule(), lab.layout(mode)
 
   def step(run, state, t):
-    both = jnp.concatenate([run.constants['a'], run.constants['none']])
+    c = run.constants
+    both = jnp.concatenate([c['a'], c['none']]) * c['one']
     return lab.toy.step(run._replace(constants={'a': both}), state, t)
 
-  # Nobody compiled it; and it reads an array without elements.
+  def constants(run):
+    odd = {'none': jnp.zeros((0, 5)), 'one': jnp.full(5, 1)}
+    return {**lab.toy.constants(run), **odd}
+
+  # Nobody compiled it; and it reads an array without elements and one whose
+  # type is weak.
   program = lab.toy._replace(
     keep=lambda state: state,
-    constants=lambda run: {**lab.toy.constants(run), 'none': jnp.zeros((0, 5))},
+    constants=constants,
     step=step,
   )
   engine = engines.build(program, on, sizes, shared)

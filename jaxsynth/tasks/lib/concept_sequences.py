@@ -137,7 +137,7 @@ def last_words(key: Key, made: Sentences, count: int, size: int) -> Batch:
     'task': jnp.ones(num, jnp.int32),
     'group': made.group,
     'related': made.related,
-    'first': jnp.full(num, first),
+    'first': jnp.full(num, first, jnp.int32),
     'long': made.length,
   }
   return Batch(tokens[:, :-1], tokens[:, 1:], weights, info)
