@@ -159,8 +159,8 @@ def clamped(
     most: latents clamped.
 
   Returns:
-    fn(params, ctx) -> r, effect [latents, F]; still_valid [latents]; control
-    [F]: the effect of the control.
+    fn(params, ctx) -> r, effect [latents, F]; control [F]: the effect of the
+    control.
   """
 
   def measure(params, ctx):
@@ -173,11 +173,11 @@ def clamped(
     highest = jnp.pad((codes * (weights > 0)[:, None]).max(0), (0, 1))
 
     def strings(edit):
-      tokens, length, valid = written(
+      tokens, length, _ = written(
         task, model, network.params, count, ctx.key, {site: edit}
       )
       found = means(task, tokens, length)
-      return found.mean(0), found.std(0), valid.mean()
+      return found.mean(0), found.std(0)
 
     def hold(latent):
       edit = clamp(latent, highest[latent], codes.shape[1])
@@ -188,17 +188,16 @@ def clamped(
 
     # The first of each is the one that changes nothing.
     none = jnp.array([codes.shape[1]])
-    held, spread, valid = jax.lax.map(hold, jnp.concatenate([none, chosen]))
+    held, spread = jax.lax.map(hold, jnp.concatenate([none, chosen]))
     x = batch.inputs.reshape(-1, batch.inputs.shape[-1])
     ways = jnp.pad(directions(x, features, weights), ((1, 0), (0, 0)))
-    moved, free, _ = jax.lax.map(move, ways)
+    moved, free = jax.lax.map(move, ways)
     over = lambda means, deviations: (
       (means[1:] - means[0]) / jnp.maximum(deviations[0], 1e-6)
     )
     return {
       'r': r[chosen],
       'effect': over(held, spread),
-      'still_valid': valid[1:],
       'control': jnp.diagonal(over(moved, free)),
     }
 

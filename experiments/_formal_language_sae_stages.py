@@ -135,9 +135,8 @@ def language(
 
   def latents() -> xr.Dataset:
     own = ('latent', 'feature')
-    dims = {'r': own, 'effect': own, 'still_valid': own[:1]}
-    dims['control'] = own[1:]
     fn = analysis(MAIN, clamped, options['latents'])
+    dims = {'r': own, 'effect': own, 'control': own[1:]}
     return mapped(MAIN, fn, [-1], **dims).isel(step=0, drop=True)
 
   def metrics() -> xr.Dataset:
