@@ -227,7 +227,9 @@ def config(
   Returns:
     What `launch.train` takes.
   """
-  runs = range(len(trajectory.runs)) if runs is None else runs
+  # A view of some runs is opened whole: runs are named by their place there.
+  rows = trajectory.run_index
+  rows = rows if runs is None else [rows[i] for i in runs]
   step = int(trajectory.steps[-1]) if step is None else step
   sweep_section = dict(sections.get('sweep', {}))
   traced = flat(sweep_section.get('traced', {}))
@@ -241,7 +243,10 @@ def config(
       'mask': mask,
     },
     'train': {'loss': OWN, **sections.get('train', {})},
-    'sweep': {**sweep_section, 'traced': {'task.run': tuple(runs), **traced}},
+    'sweep': {
+      **sweep_section,
+      'traced': {'task.run': tuple(map(int, rows)), **traced},
+    },
   }
 
 

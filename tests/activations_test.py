@@ -153,6 +153,13 @@ def test_a_config_names_what_is_asked_for(tiny):
   ]
 
 
+def test_runs_of_a_view_are_those_of_the_whole(tiny):
+  view = tiny[1].sel(run=[1, 3])
+  axis = lambda **o: activations.config(view, 'embed', **o)['sweep']['traced']
+  assert axis() == {'task.run': (1, 3)}
+  assert axis(runs=[1]) == {'task.run': (3,)}
+
+
 def language(tmp_path, **model):
   """A causal autoencoder of an untrained model of brackets."""
   config = {
