@@ -16,9 +16,12 @@ Source: Menon, Shrivastava, Krueger and Lubana, "Analyzing (In)Abilities of
 SAEs via Formal Languages" (2024), arXiv 2410.11767.
 """
 
+from typing import Any
+
 import xarray as xr
 
 from jaxsynth.config import plain
+from jaxsynth.errors import UserError
 from jaxsynth.experiments import _formal_language_sae_figures as figures
 from jaxsynth.experiments import _formal_language_sae_numbers as numbers
 from jaxsynth.experiments._formal_language_sae_stages import MAIN, language
@@ -26,8 +29,9 @@ from jaxsynth.studies.claim import Claim, Gate
 from jaxsynth.studies.study import Bench, Study
 from jaxsynth.studies.variants import of_sections
 
-# The language that the claims are about, and what it counts.
+# The language that the claims are about, what it counts, and their recipes.
 MEASURED, COUNT = 'expr', 'operands'
+NORMALISED, SPARSE = 'topk_input_reconstruction', 'l1'
 UNTRAINED = 'the autoencoder before any update, through the same pipeline'
 RECIPES = 'the aggregated result files of the released sweeps'
 
@@ -156,6 +160,20 @@ CLAIMS = (
 )
 
 
+def check(options: dict[str, Any]) -> None:
+  """Raises UserError where `measure` lacks what the claims are about."""
+  for section, names in (
+    ('languages', (MEASURED,)),
+    ('recipes', (MAIN, NORMALISED, SPARSE)),
+  ):
+    for name in names:
+      if name not in options[section]:
+        raise UserError(
+          f'the claims need {name!r} in measure.{section}, which has '
+          f'{", ".join(options[section])}'
+        )
+
+
 def judge(bench: Bench, results: dict[str, xr.Dataset]) -> None:
   """Reports the numbers of all claims, on Expr."""
   spoken, judged = results['language'], results['recipes']
@@ -170,7 +188,7 @@ def judge(bench: Bench, results: dict[str, xr.Dataset]) -> None:
   )
   valid, untrained = end['valid'], start['valid']
   bench.claim('topk_keeps_validity', main(valid), null=main(untrained))
-  normalised = lambda key: numbers.first(end[key], 'topk_input_reconstruction')
+  normalised = lambda key: numbers.first(end[key], NORMALISED)
   bench.claim(
     'normalised_reconstruction_loses_validity',
     normalised('longer_valid'),
@@ -183,8 +201,8 @@ def judge(bench: Bench, results: dict[str, xr.Dataset]) -> None:
   )
   bench.claim(
     'strong_l1_loses_validity',
-    numbers.last(valid, 'l1'),
-    null=numbers.first(valid, 'l1'),
+    numbers.last(valid, SPARSE),
+    null=numbers.first(valid, SPARSE),
   )
   bench.claim(
     'causal_autoencoder_keeps_validity',
@@ -253,8 +271,10 @@ def draw(bench: Bench, results: dict[str, dict[str, xr.Dataset]]) -> None:
 
 def run(bench: Bench) -> None:
   """Trains and measures every language and recipe, reports and draws."""
+  options = plain(bench.config)['measure']
+  check(options)
   results = {}
-  for name, changes in plain(bench.config)['measure']['languages'].items():
+  for name, changes in options['languages'].items():
     config = of_sections(bench.config, changes)
     results[name] = language(bench, name, config)
   judge(bench, results[MEASURED])

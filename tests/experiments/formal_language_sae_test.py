@@ -13,9 +13,11 @@ import xarray as xr
 from jaxsynth import build
 from jaxsynth.activations import Network
 from jaxsynth.config import make, plain
+from jaxsynth.errors import UserError
 from jaxsynth.experiments import _formal_language_sae_measures as measures
 from jaxsynth.experiments import _formal_language_sae_numbers as numbers
 from jaxsynth.experiments import _formal_language_sae_stages as stages
+from jaxsynth.experiments import formal_language_sae as study
 from jaxsynth.launch import load_config
 from jaxsynth.models import base
 from jaxsynth.models.base import Output, tap
@@ -172,6 +174,16 @@ def test_every_language_and_recipe_of_every_preset_builds(preset):
     setup = build.build(of_sections(config, changes))
     assert setup.model.max_len >= setup.task.length - 1
     assert options['site'] == 'blocks.0.resid_post'
+
+
+def test_what_the_claims_are_about_must_be_there():
+  options = plain(load_config('formal_language_sae:smoke'))['measure']
+  study.check(options)
+  for section in ('languages', 'recipes'):
+    for name in list(options[section]):
+      fewer = {k: v for k, v in options[section].items() if k != name}
+      with pytest.raises(UserError, match=f'need {name!r} in measure'):
+        study.check({**options, section: fewer})
 
 
 def test_runs_become_recipes_and_seeds():
