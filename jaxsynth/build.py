@@ -279,7 +279,7 @@ def build(config: ConfigDict | Mapping[str, Any]) -> Setup:
   )
   parts = setup.layout.microbatches
   if setup.train.loss == OWN:
-    check_own(model, parts)
+    check_own(task, model, parts)
   if parts and setup.train.batch_size % parts:
     raise UserError(
       f'layout.microbatches={parts} does not divide '

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsynth import activations, build, stage
+from jaxsynth import activations, build, launch, stage
 from jaxsynth.errors import UserError
+from jaxsynth.models.base import Edit
 from jaxsynth.train import sweep
 from jaxsynth.types import Batch
 
@@ -113,9 +114,124 @@ def test_weights_reach_the_vectors_they_belong_to(tiny):
   np.testing.assert_allclose(mean, expected / seen.weights.sum(), rtol=1e-4)
 
 
+def test_an_autoencoder_of_every_run_is_two_lines(tiny, tmp_path):
+  """Those of the docstring, on smaller sizes; the networks stay as they are."""
+  traj = tiny[1]
+  before = {n: traj.leaf(n)[:] for n in traj.leaves}
+  small = {'train': {'steps': 3, 'snapshots': (0, 3), 'evals': ()}}
+  found = activations.config(
+    traj, 'blocks.0.resid_post', model={'name': 'sae', 'width': 4}, **small
+  )
+  saes = launch.train(found, tmp_path / 'saes', say=lambda _: 0, quiet=True)['']
+  assert saes.runs['task.run'].tolist() == [0, 1, 2, 3]
+  for run in range(4):
+    context = saes.context(run, 3)
+    network = context.constants['task_params']
+    kept = traj.params(int(traj.steps[-1]), run)
+    jax.tree.map(np.testing.assert_array_equal, network.params, kept)
+    held = context.evals['in_distribution']
+    acts = traj.apply(kept, held.info[activations.READ]).acts
+    np.testing.assert_allclose(
+      held.inputs, acts['blocks.0.resid_post'], atol=1e-6
+    )
+  for name, values in before.items():
+    np.testing.assert_array_equal(traj.leaf(name)[:], values)
+
+
+def test_a_config_names_what_is_asked_for(tiny):
+  found = activations.config(
+    tiny[1], 'embed', step=5, runs=[2], model={'name': 'sae'},
+    sweep={'seeds': 3, 'traced': {'model': {'sparsity': (0.0, 1.0)}}},
+    train={'steps': 7},
+  )  # fmt: skip
+  setup = build.build(found)
+  assert (setup.task.step, setup.task.site) == (5, 'embed')
+  assert setup.train.loss == 'own'
+  assert [s.hparams for s in setup.sweep.runs()[::3]] == [
+    {'task.run': 2, 'model.sparsity': 0.0},
+    {'task.run': 2, 'model.sparsity': 1.0},
+  ]
+
+
+def test_runs_of_a_view_are_those_of_the_whole(tiny):
+  view = tiny[1].sel(run=[1, 3])
+  axis = lambda **o: activations.config(view, 'embed', **o)['sweep']['traced']
+  assert axis() == {'task.run': (1, 3)}
+  assert axis(runs=[1]) == {'task.run': (3,)}
+
+
+def language(tmp_path, **model):
+  """A causal autoencoder of an untrained model of brackets."""
+  config = {
+    'task': {
+      'name': 'formal_language', 'language': 'dyck', 'max_words': 6,
+      'eval_size': 4,
+    },
+    'model': {
+      'name': 'transformer', 'num_layers': 1, 'd_model': 8, 'num_heads': 1,
+      'max_len': 7, 'init_std': 0.5,
+    },
+    'train': {'steps': 0, 'snapshots': (0,), 'evals': (0,)},
+    'sweep': {'seeds': 2},
+  }  # fmt: skip
+  traj = stage.train(build.build(config), tmp_path / 'parent', quiet=True)
+  return traj, activations.config(
+    traj,
+    'blocks.0.resid_post',
+    mask='sentence',
+    model={'name': 'causal_sae', 'kind': 'topk', 'width': 6, 'k': 2, **model},
+    train={'steps': 1, 'batch_size': 3, 'snapshots': (0,), 'evals': (0,)},
+  )  # fmt: skip
+
+
+def test_masked_positions_do_not_count_and_an_objective_reaches_the_network(
+  tmp_path,
+):
+  traj, config = language(tmp_path, reach=0.5, causal=1.0)
+  setup = build.build(config)
+  saes = stage.train(setup, tmp_path / 'saes', quiet=True)
+  context = saes.context(1, 0)
+  held, network = context.evals['held_out'], context.constants['task_params']
+  np.testing.assert_array_equal(held.weights, held.info['sentence'])
+  assert (held.weights[:, 0] == 0).all()  # the prefix
+  # The network goes on from what it is given, as an edit by hand would.
+  other = held.inputs[::-1]
+  edit = {'blocks.0.resid_post': Edit(keep=jnp.zeros(()), add=other)}
+  read = held.info[activations.READ]
+  by_hand = traj.apply(network.params, read, edit=edit).prediction
+  resumed = setup.task.resumed(network, held, other)
+  np.testing.assert_allclose(resumed, by_hand, atol=1e-5)
+  same = setup.task.resumed(network, held, held.inputs)
+  clean = traj.apply(network.params, read).prediction
+  np.testing.assert_allclose(same, clean, atol=1e-5)
+  # And the objective in training is the one by hand.
+  params = saes.params(0, 1)
+  go = lambda x: traj.apply(
+    network.params, read,
+    edit={'blocks.0.resid_post': Edit(keep=jnp.zeros(()), add=x)},
+  ).prediction  # fmt: skip
+  _, scalars, _ = setup.model.objective(
+    params, held, setup.model.memory(params), {}, go
+  )
+  missed = (scalars['causal_loss'] * held.weights).sum() / held.weights.sum()
+  recorded = saes.metrics['held_out/causal_loss'].values[1, 0]
+  assert recorded > 0
+  np.testing.assert_allclose(recorded, missed, rtol=1e-4)
+
+
+def test_a_causal_objective_without_a_network_is_refused():
+  config = PARENT | {
+    'model': {'name': 'causal_sae', 'kind': 'topk', 'reach': 0.2},
+    'sweep': {},
+  }
+  with pytest.raises(UserError, match=r'jaxsynth\.activations'):
+    build.build(config)
+
+
 @pytest.mark.parametrize(
   ('change', 'text'),
   [
+    ({'mask': 'sentences'}, "unknown mask 'sentences'"),
     ({'site': 'blocks.0.resid_pst'}, 'did you mean'),
     ({'site': 'blocks.0.attn.pattern'}, 'holds no vector'),
     ({'step': 7}, 'no snapshot at step 7'),

@@ -14,7 +14,8 @@ besides
   memory(params)              what it remembers from step to step, at first
   objective(params, batch, memory, hparams) -> losses, scalars, memory
 
-with losses and scalars of every example; see `train.objective`.
+with losses and scalars of every example; one whose `asks` is true is given
+besides what the network does that its inputs come from; see `train.objective`.
 """
 
 from typing import NamedTuple, Protocol

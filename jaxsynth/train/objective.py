@@ -10,8 +10,14 @@ latent has been silent):
 with means over examples under the batch's weights, and h the traced values
 `model.*` of the run. All else is as in `train.supervised`. A batch is taken
 whole: an objective that counts what happened in it is no mean of its parts.
+
+An objective may ask what a change of its inputs does to the network that they
+are activations of (a model whose `asks` is true): it is given `network`, a
+function of such inputs that returns the network's prediction, from a task that
+has `resumed`; see `jaxsynth.activations`.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -29,12 +35,18 @@ from jaxsynth.types import Array, Batch, PyTree, Run, Scalars
 OWN = 'own'
 
 
-def check_own(model: Model, microbatches: int) -> None:
+def check_own(task: Task, model: Model, microbatches: int) -> None:
   """Raises UserError where a model cannot be trained by its own objective."""
   if not hasattr(model, 'objective'):
     raise UserError(
       f"train.loss='{OWN}' needs a model with an objective of its own, "
       f'{type(model).__name__} has none'
+    )
+  if _asks(model) and not hasattr(task, 'resumed'):
+    raise UserError(
+      f'this {type(model).__name__} asks what a network does with its '
+      f'reconstructions, and {type(task).__name__} has no network: the task '
+      'must be jaxsynth.activations'
     )
   if microbatches > 1:
     raise UserError(
@@ -43,13 +55,33 @@ def check_own(model: Model, microbatches: int) -> None:
     )
 
 
+def _asks(model: Model) -> bool:
+  return getattr(model, 'asks', False)
+
+
+def objective_of(task: Task, model: Model, task_params: PyTree) -> Callable:
+  """The model's objective, with the network where it asks for it.
+
+  Returns:
+    (params, batch, memory, hparams) -> losses, scalars, memory.
+  """
+  if not _asks(model):
+    return model.objective
+
+  def asking(params, batch, memory, hparams):
+    network = functools.partial(task.resumed, task_params, batch)
+    return model.objective(params, batch, memory, hparams, network)
+
+  return asking
+
+
 def update(
-  model: Model, transform: optax.GradientTransformation
+  objective: Callable, transform: optax.GradientTransformation
 ) -> Callable[[State, Batch, dict[str, Array]], tuple[State, Scalars]]:
   """One update of {'params', 'opt', 'memory'} on a batch.
 
   Args:
-    model: with an objective of its own.
+    objective: from `objective_of`.
     transform: the optimizer.
 
   Returns:
@@ -59,7 +91,7 @@ def update(
 
   def advance(state, batch, hparams):
     def value(params: PyTree):
-      out = model.objective(params, batch, state['memory'], hparams)
+      out = objective(params, batch, state['memory'], hparams)
       losses, scalars, memory = out
       mean = lambda x: weights.mean(x, batch.weights)
       return mean(losses), (jax.tree.map(mean, scalars), memory)
@@ -108,6 +140,9 @@ def own_objective(
     task_hparams=task_hparams,
   )
 
+  def of_run(run: Run) -> Callable:
+    return objective_of(task, model, run.constants['task_params'])
+
   def init(run: Run) -> State:
     state = ordinary.init(run)
     return {**state, 'memory': model.memory(state['params'])}
@@ -115,7 +150,8 @@ def own_objective(
   def step(run: Run, state: State, t: Array) -> tuple[State, Scalars]:
     batch = ordinary.draw(run, t) if run.drawn is None else run.drawn
     transform = optimizer.build(section(run.hparams, 'optimizer'))
-    return update(model, transform)(state, batch, section(run.hparams, 'model'))
+    advance = update(of_run(run), transform)
+    return advance(state, batch, section(run.hparams, 'model'))
 
   def evaluate(run: Run, state: State, t: Array) -> Scalars:
     del t
@@ -123,9 +159,7 @@ def own_objective(
     params = data_axis.whole(state['params'])
 
     def measured(batch: Batch):
-      losses, scalars, _ = model.objective(
-        params, batch, state['memory'], hparams
-      )
+      losses, scalars, _ = of_run(run)(params, batch, state['memory'], hparams)
       mean = lambda x: weights.mean(x, batch.weights)
       return mean(losses), jax.tree.map(mean, scalars)
 

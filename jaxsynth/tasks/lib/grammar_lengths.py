@@ -22,18 +22,18 @@ from jaxsynth.tasks.lib.grammar import Grammar
 from jaxsynth.tasks.lib.grammar_normal import normal
 
 
-def expected_length(grammar: Grammar) -> float:
-  """Mean number of terminals of a string.
+def expected_words(grammar: Grammar) -> np.ndarray:
+  """Mean number of each terminal in a string, [V].
 
   Raises:
-    UserError: it is infinite.
+    UserError: some are infinite.
   """
   words, size = len(grammar.terminals), len(grammar.nonterminals)
-  children, terminals = np.zeros((size, size)), np.zeros(size)
+  children, terminals = np.zeros((size, size)), np.zeros((size, words))
   for left, right, p in zip(grammar.left, grammar.right, grammar.probs):
     for symbol in right:
       if symbol < words:
-        terminals[left] += p
+        terminals[left, symbol] += p
       else:
         children[left, symbol - words] += p
   radius = np.abs(np.linalg.eigvals(children)).max()
@@ -41,7 +41,16 @@ def expected_length(grammar: Grammar) -> float:
     raise UserError(
       f'the mean length is infinite: {radius:.4g} symbols come of one'
     )
-  return float(np.linalg.solve(np.eye(size) - children, terminals)[0])
+  return np.linalg.solve(np.eye(size) - children, terminals)[0]
+
+
+def expected_length(grammar: Grammar) -> float:
+  """Mean number of terminals of a string.
+
+  Raises:
+    UserError: it is infinite.
+  """
+  return float(expected_words(grammar).sum())
 
 
 def length_law(grammar: Grammar, max_len: int) -> np.ndarray:
