@@ -163,7 +163,9 @@ def motifs(followed: xr.Dataset):
     for (label, value), colour in zip(group.items(), style.PALETTE):
       value = value.transpose('run', ...)
       x = value[value.dims[1]].values
-      curves.band(ax, x, value.values, label=label, colour=colour)
+      line = curves.band(ax, x, value.values, label=label, colour=colour)
+      if len(x) == 1:  # of one K a line shows nothing
+        line.set(marker='o', markersize=10 if label == 'shown first' else 5)
     ax.set_xticks(x)
     ax.set_ylim(-0.02, 1.02)
     ax.set_xlabel('intermediate motifs K', fontsize=style.SMALL)
