@@ -21,7 +21,8 @@ The way back from gamma to a smaller gamma', with c = 1 - exp(gamma' - gamma):
 
   z' = a'/a (z - b c n') + b' sqrt(c) e,   e ~ N(0, 1)
 
-which is the posterior of z' given z and x = x'; it serves both kinds of time.
+which is the posterior of z' given z and x = x'; it serves both kinds of time,
+and at gamma' = -inf it is what is clean.
 
 Source: Kingma, Salimans, Poole and Ho (2021), "Variational Diffusion Models",
 arXiv 2107.00630, sections 3 and 4 and appendix A; Ho, Jain and Abbeel (2020),
@@ -154,8 +155,8 @@ def sample(
 
   Args:
     denoise: (z [B, ...], gamma []) -> its noise [B, ...].
-    gammas: decreasing, [S + 1]: where it starts, and where each of S steps
-      leads; from the last one the clean point is read off.
+    gammas: decreasing, [S]: where it starts and what it visits; from the last
+      one it leads to what is clean.
     key: of all randomness.
     shape: of the points, [B, ...].
   """
@@ -167,6 +168,6 @@ def sample(
     return back(z, now, then, denoise(z, now), fresh), None
 
   start = jax.random.normal(first_key, tuple(shape))
-  steps = jnp.arange(len(gammas) - 1), gammas[:-1], gammas[1:]
-  z, _ = jax.lax.scan(step, start, steps)
-  return clean(z, gammas[-1], denoise(z, gammas[-1]))
+  after = jnp.append(gammas[1:], -jnp.inf)
+  steps = jnp.arange(len(gammas)), gammas, after
+  return jax.lax.scan(step, start, steps)[0]

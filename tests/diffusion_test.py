@@ -64,6 +64,16 @@ def test_the_way_back_is_the_posterior_of_ddpm():
   np.testing.assert_allclose(got, mean + np.sqrt(variance) * fresh, atol=1e-5)
 
 
+def test_the_way_back_to_no_noise_is_what_is_clean():
+  z, noise, fresh = jax.random.normal(KEY, (3, 4, 2))
+  now = jnp.asarray(-1.5)
+  np.testing.assert_allclose(
+    diffusion.back(z, now, -jnp.inf, noise, fresh),
+    diffusion.clean(z, now, noise),
+    rtol=1e-5,
+  )
+
+
 def test_prior_and_reconstruction_against_other_formulas():
   x = np.array([[0.5, -1.0], [2.0, 0.0]])
   end, start, resolution = 1.0, -3.0, 0.1

@@ -176,7 +176,9 @@ class ConceptImages:
       push: factors of the signals, [..., n] or one.
     """
     n = self.concepts
-    push = jnp.broadcast_to(push, code.shape)
+    push = jnp.asarray(push, jnp.float32)
+    shape = jnp.broadcast_shapes(code.shape, push.shape)
+    code, push = jnp.broadcast_to(code, shape), jnp.broadcast_to(push, shape)
     d, s = (task_params.signals[i] * push[..., i] for i in range(2))
     on = lambda i: code[..., i]
     rest = (1 - d) / 2

@@ -67,7 +67,7 @@ def test_conditions_of_the_published_classes_are_exact():
 def test_pushing_a_colour_gives_the_published_prompts():
   world = TASK.init(KEY, colour_signal=0.2)
   push = jnp.asarray([[k, 1.0] for k in (1.0, 1.5, 2.5, 3.5, 4.5)])
-  told = TASK.condition(world, jnp.ones((5, 2)), push)
+  told = TASK.condition(world, jnp.ones(2), push)
   blue = np.array([0.6, 0.65, 0.75, 0.85, 0.95])
   rest = 1 - blue
   np.testing.assert_allclose(
