@@ -23,8 +23,8 @@ class Training:
   Attributes:
     steps: updates in all.
     batch_size: examples per update.
-    loss: 'cross_entropy', 'mse', 'half_squared_distance', or 'own' for the
-      model's own objective.
+    loss: 'cross_entropy', 'mse', 'half_squared_distance', 'variational' (of
+      a diffusion), or 'own' for the model's own objective.
     snapshots: plan of the steps kept for analysis (see trajectory.plan).
     evals: plan of the steps measured on the fixed evaluation batches.
     branches: plan of the steps whose full state is kept for later stages.

@@ -23,6 +23,7 @@ from jaxsynth.models.base import Model
 from jaxsynth.optim.optimizers import Optimizer
 from jaxsynth.tasks.base import Task
 from jaxsynth.train import data_axis, evaluation, watch, weights
+from jaxsynth.train.denoising import variational
 from jaxsynth.train.program import Program, State
 from jaxsynth.types import Array, Batch, Key, PyTree, Run, Scalars
 
@@ -93,6 +94,7 @@ LOSSES = {
   'cross_entropy': cross_entropy,
   'mse': mean_squared_error,
   'half_squared_distance': half_squared_distance,
+  'variational': variational,
 }
 
 

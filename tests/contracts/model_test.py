@@ -29,11 +29,18 @@ def shaped(*shape, dtype=jnp.float32):
   return jax.ShapeDtypeStruct(shape, dtype)
 
 
+def noisy(*point):
+  inputs = {'noisy': shaped(*point), 'gamma': shaped(), 'condition': shaped(2)}
+  return Spec(inputs, shaped(*point), None, point[-1])
+
+
 SPECS = {
   'tokens': Spec(shaped(T, dtype=jnp.int32), shaped(T, dtype=jnp.int32), 7, 7),
   'sequence': Spec(shaped(T, 3), shaped(T, 2), None, 2),
   'vector': Spec(shaped(5), shaped(2), None, 2),
   'itself': Spec(shaped(5), shaped(5), None, 5),
+  'noisy vector': noisy(5),
+  'noisy image': noisy(4, 4, 3),
 }
 
 
@@ -61,13 +68,15 @@ class Built:
     self.init = jax.jit(lambda key: self.model.init(key, self.spec))
     self.initial = self.init(KEY)
     self.params = self.moved(0)
-    shape = (B, *self.spec.inputs.shape)
     rng = np.random.default_rng(0)
-    if self.spec.vocab_size is None:
-      self.inputs = jnp.asarray(rng.standard_normal(shape), jnp.float32)
-    else:
-      tokens = rng.integers(0, self.spec.vocab_size, shape)
-      self.inputs = jnp.asarray(tokens, jnp.int32)
+
+    def drawn(part):
+      shape, size = (B, *part.shape), self.spec.vocab_size
+      if size is None:
+        return jnp.asarray(rng.standard_normal(shape), jnp.float32)
+      return jnp.asarray(rng.integers(0, size, shape), jnp.int32)
+
+    self.inputs = jax.tree.map(drawn, self.spec.inputs)
     self.apply = jax.jit(self.model.apply, static_argnames='fast')
     self.out = self.apply(self.params, self.inputs)
 
@@ -164,7 +173,7 @@ def test_predictions_and_activations_are_finite_and_batch_first(built):
 
 
 def test_examples_do_not_see_each_other(built):
-  changed = built.inputs.at[0].set(built.inputs[1])
+  changed = jax.tree.map(lambda x: x.at[0].set(x[1]), built.inputs)
   out = built.apply(built.params, changed)
   rest = lambda out: jax.tree.map(
     lambda x: x[1:], jax.device_get((out.prediction, out.acts))

@@ -5,8 +5,9 @@ constructible without arguments and be small then (a batch within
 milliseconds): this suite builds it that way, with all default
 hyperparameters.
 
-Integers and booleans are compared bit for bit; real numbers to 1e-6 relative,
-since a compiler may contract a product and a sum into one rounding.
+Integers and booleans are compared bit for bit; real numbers to 1e-6 of the
+array's largest, since a compiler may contract a product and a sum into one
+rounding, which near zero is no small part of their sum.
 """
 
 import inspect
@@ -53,7 +54,8 @@ def same(a, b):
   chex.assert_trees_all_equal_shapes_and_dtypes(a, b)
   for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b)):
     exact = not jnp.issubdtype(x.dtype, jnp.floating)
-    np.testing.assert_allclose(x, y, rtol=0 if exact else 1e-6, atol=0)
+    near = 0 if exact else 1e-6 * float(abs(y).max(initial=0))
+    np.testing.assert_allclose(x, y, rtol=0, atol=near)
 
 
 def differ(a, b):
