@@ -42,6 +42,8 @@ from jaxsynth.types import Array, Key
 START, END = -5.0, 10.0
 # Beta of the first and the last of 1000 steps, as published.
 BETAS = 1e-4, 0.02
+# Of fewer steps, the last beta would be 1 or more.
+LEAST_STEPS = 21
 
 
 def scales(gamma: Array) -> tuple[Array, Array]:
@@ -82,7 +84,8 @@ def ddpm(steps: int) -> np.ndarray:
   """gamma after 1, ..., `steps` steps of DDPM, increasing, [steps].
 
   The published betas are those of 1000 steps; of fewer, each is larger by as
-  much as there are fewer, so that they end at the same amount of noise.
+  much as there are fewer, so that they end at about the same amount of noise:
+  at least LEAST_STEPS.
   """
   first, last = (beta * 1000 / steps for beta in BETAS)
   kept = np.cumprod(1 - np.linspace(first, last, steps))

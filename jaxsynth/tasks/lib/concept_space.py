@@ -121,9 +121,10 @@ def check_sizes(concepts: int, ddpm_steps: int, eval_size: int) -> None:
   """Raises UserError for sizes that no concept space has."""
   if concepts not in (2, 3):
     raise UserError(f'there are 2 or 3 concepts, not {concepts}')
-  if ddpm_steps < 0 or ddpm_steps == 1:
+  if ddpm_steps < 0 or 0 < ddpm_steps < diffusion.LEAST_STEPS:
     raise UserError(
-      f'ddpm_steps is 0 (continuous time) or at least 2, got {ddpm_steps}'
+      'ddpm_steps is 0 (continuous time) or at least '
+      f'{diffusion.LEAST_STEPS}, got {ddpm_steps}'
     )
   if eval_size < 1:
     raise UserError(f'eval_size must be at least 1, got {eval_size}')
