@@ -112,7 +112,7 @@ def _images(
 def _quick() -> dict:
   c = _vectors(5)
   c['measure']['stages']['images'] = _images(
-    12, (8, 16), 16, _length(300, 20, 8), _sweep(1, colour_signal=(0.5,))
+    12, (8, 16), 16, _length(2000, 50, 8), _sweep(1, colour_signal=(0.5,))
   )
   return c
 
