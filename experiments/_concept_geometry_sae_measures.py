@@ -21,6 +21,7 @@ from jaxsynth.analysis import codes, receptive_fields
 from jaxsynth.build import Setup, complete
 from jaxsynth.config import override
 from jaxsynth.models.sae import ACTIVE
+from jaxsynth.studies import recipes
 from jaxsynth.studies.study import Bench
 from jaxsynth.tasks.concept_geometry_sae import ConceptGeometry
 
@@ -140,18 +141,8 @@ def by_recipe(data: xr.Dataset, kind: str, k: int) -> xr.Dataset:
     value = data['model_sparsity'].values
   else:
     value = np.full(runs, k)
-  names = np.asarray([f'{kind} {v:g}' for v in value])
-  seeds = data['seed_init'].values
-  table = [c for c in data.coords if 'run' in data[c].dims]
-  bare = data.drop_vars(table)
-  parts = [
-    bare.isel(run=np.flatnonzero(names == name))
-    .rename(run='seed')
-    .assign_coords(seed=seeds[names == name])
-    .expand_dims(recipe=[name])
-    for name in dict.fromkeys(names.tolist())
-  ]
-  return xr.concat(parts, 'recipe')
+  names = [f'{kind} {v:g}' for v in value]
+  return recipes.split(data, names, data['seed_init'].values)
 
 
 def measure(bench: Bench, process: str) -> dict[str, xr.Dataset]:

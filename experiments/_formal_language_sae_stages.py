@@ -23,6 +23,7 @@ from jaxsynth.experiments._formal_language_sae_measures import (
   grammatical,
   judged,
 )
+from jaxsynth.studies import recipes
 from jaxsynth.studies.study import Bench
 from jaxsynth.trajectory.trajectory import Trajectory
 
@@ -73,23 +74,11 @@ def by_recipe(
     seeds: of the language models, by `task.run`.
   """
   axes = [c for c in traj.runs if c.startswith(('model.', 'optimizer.'))]
-  labels = np.asarray(
-    [
-      ' '.join([name, *(f'{a.split(".")[-1]}={row[a]:g}' for a in axes)])
-      for _, row in traj.runs.iterrows()
-    ]
-  )
-  seed = seeds[traj.runs['task.run'].to_numpy()]
-  table = [c for c in data.coords if 'run' in data[c].dims]
-  bare = data.drop_vars(table)
-  parts = [
-    bare.isel(run=np.flatnonzero(labels == label))
-    .rename(run='seed')
-    .assign_coords(seed=seed[labels == label])
-    .expand_dims(recipe=[label])
-    for label in dict.fromkeys(labels.tolist())
+  labels = [
+    ' '.join([name, *(f'{a.split(".")[-1]}={row[a]:g}' for a in axes)])
+    for _, row in traj.runs.iterrows()
   ]
-  return xr.concat(parts, 'recipe')
+  return recipes.split(data, labels, seeds[traj.runs['task.run'].to_numpy()])
 
 
 def language(
