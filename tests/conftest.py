@@ -9,6 +9,7 @@ nonlinear descent on sum_i a_i x_i^2 / 2, with a_i drawn from the stream
 'task', x(0) from 'init' and the noise from 'data'.
 """
 
+import gc
 import shutil
 from functools import cache
 from pathlib import Path
@@ -34,6 +35,31 @@ layouts.configure(cpu_devices=2)
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 
 RATE = 'optimizer.peak_lr'
+# Memory maps of a process that hold compiled programs: Linux allows 65,530, and
+# XLA aborts beyond.
+MOST_MAPS = 20_000
+_programs = []
+
+
+def _listen(event, seconds, **_):
+  if event.endswith('backend_compile_duration'):
+    _programs.append(seconds)
+
+
+jax.monitoring.register_event_duration_secs_listener(_listen)
+
+
+@pytest.fixture(autouse=True)
+def bounded():
+  """Lets go of compiled programs, when a few dozen came, if they are many."""
+  yield
+  if len(_programs) < 50:
+    return
+  _programs.clear()
+  maps = Path('/proc/self/maps')
+  if maps.exists() and maps.read_bytes().count(b'\n') > MOST_MAPS:
+    jax.clear_caches()
+    gc.collect()
 
 
 def _toy_init(run):

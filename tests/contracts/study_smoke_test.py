@@ -4,8 +4,7 @@ The command that README opens with is taken apart here: its first lines make
 an environment and install, its last one runs the main job, and that one is
 run at `smoke` for every study in an empty folder; for the one that README
 opens with, and in the slow tests for all, twice in two of them. The others run
-once by default, compiled with little optimisation: nearly all of their time is
-compiling.
+once, compiled with little optimisation: nearly all of their time is compiling.
 """
 
 import json
@@ -70,9 +69,17 @@ def reproduce(name: str, folder: Path, **env: str) -> dict:
 
 
 OTHERS = [name for name in studies.names() if name != 'markov_mixture']
+# A minute of compiling and more: run on demand.
+SLOW = ('concept_space', 'function_composition', 'graph_navigation')
 
 
-@pytest.mark.parametrize('name', OTHERS)
+@pytest.mark.parametrize(
+  'name',
+  [
+    pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else [])
+    for n in OTHERS
+  ],
+)
 def test_smoke(name, tmp_path):
   assert reproduce(name, tmp_path / 'one', **QUICKLY)['passed']
 
