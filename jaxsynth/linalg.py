@@ -5,7 +5,7 @@ of which it has one a core, and the device that asked waits on one of them. Two
 devices that do so at once may hold all threads and wait for ever. One matrix
 at a time asks for no pieces, so what is here, mapped over a batch, takes one
 after the other on CPUs; elsewhere a batch stays a batch. More threads than
-cores (NPROC) would help too, and cost small models a third of their speed.
+cores (NPROC) would help too, and make small models slow: docs/performance.md.
 """
 
 import math
@@ -34,8 +34,8 @@ def _one_by_one(fn: Callable) -> Callable:
   @alone.def_vmap
   def many(size, batched, *args):
     args = [
-      x if many else jnp.broadcast_to(x, (size, *x.shape))
-      for x, many in zip(args, batched)
+      x if mapped else jnp.broadcast_to(x, (size, *x.shape))
+      for x, mapped in zip(args, batched)
     ]
     if jax.default_backend() == 'cpu':
       out = jax.lax.map(lambda args: alone(*args), args)
@@ -118,8 +118,8 @@ def warn_of_waiting(jaxpr: core.Jaxpr, devices: int) -> None:
   for name, shape in batches(jaxpr):
     progress.note(
       f'{name} of {" x ".join(map(str, shape))} on {devices} CPU devices at '
-      'once may wait for ever (jaxsynth.linalg says why): use '
-      'what it offers or jax.lax.map, or set '
+      'once may wait for ever: map svd, singular_values or solve of '
+      'jaxsynth.linalg, which says why, or jax.lax.map over it, or set '
       f'NPROC={2 * devices} in the environment'
     )
     return

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsynth import linalg
+from jaxsynth import linalg, stage
 
 DECOMPOSING = """
 from jaxsynth.train import layout
@@ -101,3 +101,43 @@ def test_devices_that_may_wait_are_named(
   said = capsys.readouterr().err
   assert ('2 x 50 x 4 x 3 on 2 CPU devices' in said) == warns
   assert ('NPROC=4' in said) == warns
+
+
+class SaidError(Exception):
+  """Raised in the place of a line on the terminal."""
+
+
+@pytest.fixture
+def speaks(monkeypatch):
+  """Notes are raised, before anything is compiled; few matrices are many."""
+
+  def note(line):
+    raise SaidError(line)
+
+  monkeypatch.delenv('NPROC', raising=False)
+  monkeypatch.setattr(linalg, '_SMALL', 1)
+  monkeypatch.setattr(linalg.progress, 'note', note)
+
+
+def test_a_training_says_so_before_it_compiles(tiny, speaks, tmp_path):
+  program = tiny[0].program()
+
+  def constants(run):
+    q, _ = jnp.linalg.qr(jnp.ones((2, 3, 3)))
+    return {**program.constants(run), 'q': q}
+
+  with pytest.raises(SaidError, match='2 x 3 x 3 on 2 CPU devices'):
+    stage.train(
+      tiny[0],
+      tmp_path,
+      program=program._replace(constants=constants),
+      quiet=True,
+    )
+
+
+def test_a_mapped_analysis_says_so_before_it_runs(tiny, speaks):
+  def measure(params, ctx):
+    return {'q': jnp.linalg.qr(jnp.ones((2, 3, 3)) * ctx.step)[0]}
+
+  with pytest.raises(SaidError, match='2 x 3 x 3 on 2 CPU devices'):
+    tiny[1].map(measure, quiet=True)

@@ -15,10 +15,46 @@ point onto the canonical simplex of R^n", JOTA 50; Martins and Astudillo
 (2024), "Jumping ahead", arXiv 2407.14435, equations 11 and 12.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 
-from jaxsynth.types import Array
+from jaxsynth.errors import UserError, unknown
+from jaxsynth.types import Array, Spec
+
+
+def check_spec(spec: Spec) -> None:
+  """Raises UserError unless targets are real vectors like the inputs."""
+  shapes = [getattr(x, 'shape', None) for x in (spec.inputs, spec.targets)]
+  if spec.vocab_size is not None or not shapes[0] or shapes[0] != shapes[1]:
+    raise UserError(
+      'an sae reconstructs real vectors: inputs and targets must be alike, '
+      f'the task offers {shapes[0]} and {shapes[1]}'
+    )
+
+
+def check_latents(
+  kind: str, kinds: tuple[str, ...], width: int, k: int, **least_0: float
+) -> None:
+  """Raises UserError where an autoencoder's numbers cannot be.
+
+  Args:
+    kind: what it is.
+    kinds: what it could be.
+    width: latents w.
+    k: active ones of 'topk'.
+    least_0: finite numbers by name, at least 0.
+  """
+  if kind not in kinds:
+    raise unknown('sae kind', kind, kinds)
+  if width < 1:
+    raise UserError(f'model.width must be at least 1, got {width}')
+  if kind == 'topk' and not 1 <= k <= width:
+    raise UserError(f'topk needs 1 <= k <= width, got k={k}, width={width}')
+  for name, value in least_0.items():
+    if not (math.isfinite(value) and value >= 0):
+      raise UserError(f'model.{name} must be >= 0, got {value}')
 
 
 def kth_largest(values: Array, k: Array | int) -> Array:

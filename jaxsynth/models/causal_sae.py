@@ -41,7 +41,6 @@ times the number of vectors in a batch is the one here.
 """
 
 import dataclasses
-import math
 from collections.abc import Callable
 
 import jax
@@ -50,7 +49,7 @@ import jax.numpy as jnp
 from jaxsynth.errors import UserError, unknown
 from jaxsynth.models import _sparse
 from jaxsynth.models.base import Edit, Output, check_edit, tap
-from jaxsynth.models.sae import ACTIVE, SAE
+from jaxsynth.models.sae import ACTIVE
 from jaxsynth.types import Array, Batch, Key, PyTree, Scalars, Spec
 
 KINDS = ('relu', 'topk', 'sparsemax')
@@ -91,14 +90,10 @@ class CausalSAE:
   patience: int = 20
 
   def __post_init__(self):
-    if self.kind not in KINDS:
-      raise unknown('sae kind', self.kind, KINDS)
-    if self.width < 1:
-      raise UserError(f'model.width must be at least 1, got {self.width}')
-    if self.kind == 'topk' and not 1 <= self.k <= self.width:
-      raise UserError(
-        f'topk needs 1 <= k <= width, got k={self.k}, width={self.width}'
-      )
+    _sparse.check_latents(
+      self.kind, KINDS, self.width, self.k, reach=self.reach,
+      sparsity=self.sparsity, causal=self.causal, patience=self.patience,
+    )  # fmt: skip
     if isinstance(self.normalise, str):
       raise UserError(
         f'model.normalise must list names, got {self.normalise!r}'
@@ -106,10 +101,6 @@ class CausalSAE:
     for name in self.normalise:
       if name not in NORMS:
         raise unknown('model.normalise', name, NORMS)
-    for name in ('sparsity', 'causal', 'patience', 'reach'):
-      value = getattr(self, name)
-      if not (math.isfinite(value) and value >= 0):
-        raise UserError(f'model.{name} must be >= 0, got {value}')
     if self.reach > 1:
       raise UserError(f'model.reach must be in 0..1, got {self.reach}')
     if self.asks and {'input', 'reconstruction'} & set(self.normalise):
@@ -131,7 +122,7 @@ class CausalSAE:
 
   def check(self, spec: Spec) -> None:
     """Raises UserError unless targets are real vectors like the inputs."""
-    SAE.check(self, spec)
+    _sparse.check_spec(spec)
 
   def init(self, key: Key, spec: Spec) -> PyTree:
     """Parameters as listed in the module's docstring."""

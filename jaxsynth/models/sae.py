@@ -38,7 +38,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jaxsynth.errors import UserError, unknown
+from jaxsynth.errors import UserError
 from jaxsynth.models import _sparse
 from jaxsynth.models.base import Edit, Output, check_edit, tap
 from jaxsynth.types import Array, Batch, Key, PyTree, Scalars, Spec
@@ -80,18 +80,10 @@ class SAE:
   revival: float = 1.0
 
   def __post_init__(self):
-    if self.kind not in KINDS:
-      raise unknown('sae kind', self.kind, KINDS)
-    if self.width < 1:
-      raise UserError(f'model.width must be at least 1, got {self.width}')
-    if self.kind == 'topk' and not 1 <= self.k <= self.width:
-      raise UserError(
-        f'topk needs 1 <= k <= width, got k={self.k}, width={self.width}'
-      )
-    for name in ('sparsity', 'revival', 'patience'):
-      value = getattr(self, name)
-      if not (math.isfinite(value) and value >= 0):
-        raise UserError(f'model.{name} must be >= 0, got {value}')
+    _sparse.check_latents(
+      self.kind, KINDS, self.width, self.k,
+      sparsity=self.sparsity, revival=self.revival, patience=self.patience,
+    )  # fmt: skip
     for name in ('threshold', 'bandwidth'):
       if not 0 < getattr(self, name) < math.inf:
         raise UserError(
@@ -105,12 +97,7 @@ class SAE:
 
   def check(self, spec: Spec) -> None:
     """Raises UserError unless targets are real vectors like the inputs."""
-    shapes = [getattr(x, 'shape', None) for x in (spec.inputs, spec.targets)]
-    if spec.vocab_size is not None or not shapes[0] or shapes[0] != shapes[1]:
-      raise UserError(
-        'an sae reconstructs real vectors: inputs and targets must be alike, '
-        f'the task offers {shapes[0]} and {shapes[1]}'
-      )
+    _sparse.check_spec(spec)
 
   def init(self, key: Key, spec: Spec) -> PyTree:
     """Parameters as listed in the module's docstring."""

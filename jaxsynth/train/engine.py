@@ -217,7 +217,7 @@ def build(
 
   # Along `data` the compiler follows the marks of the program, and of what
   # goes in and out. Of processes that share a group the first writes for all.
-  across = len({d.process_index for d in layout.groups[0]}) > 1
+  across = layout.group_processes > 1
   whole = lambda tree, lead: data_axis.whole(tree)
   fetched = whole if across else data_axis.spread
   gathered = jax.jit(lambda x: x, out_shardings=NamedSharding(mesh, _RUN))

@@ -183,12 +183,16 @@ class Layout:
       'versions': {'jax': jax.__version__, 'jaxlib': _jaxlib()},
     }
 
+  @property
+  def group_processes(self) -> int:
+    """How many processes the devices of a group belong to."""
+    return len({d.process_index for d in self.groups[0]})
+
   def _group_record(self) -> dict[str, int]:
     """What a record says of groups, if there are any."""
     if self.data == 1:
       return {}
-    processes = {d.process_index for d in self.groups[0]}
-    return {'data': self.data, 'data_processes': len(processes)}
+    return {'data': self.data, 'data_processes': self.group_processes}
 
 
 def lasting(record: dict[str, Any]) -> dict[str, Any]:
