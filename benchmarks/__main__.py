@@ -31,7 +31,7 @@ ALL: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
   'generation': ((), ('tiny', 'small')),
   'regression': (('--ratio',), _SIZES),
   'trajectory': ((), ('small', 'big')),
-  'capture': ((), ('quick',)),
+  'capture': ((), ('quick', 'wide')),
 }
 # What fits into minutes on a CPU.
 _EXTRA = {

@@ -1,11 +1,11 @@
-"""The names of a pytree's leaves, and choosing some of them by pattern.
+"""A pytree's leaves by name, and choosing some of them by pattern.
 
 A leaf of nested dicts is named by its path, 'blocks_0.attn.q.kernel'; a
 pattern is a shell's: 'blocks_*.attn.*' names every leaf of every attention.
 """
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -32,9 +32,36 @@ def name(path: tuple) -> str:
   return '.'.join(parts)
 
 
+def flatten(tree: PyTree) -> dict[str, Any]:
+  """A pytree as {'blocks_0.attn.q.kernel': leaf}, in tree order."""
+  return {
+    name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  }
+
+
 def names(tree: PyTree) -> list[str]:
   """The names of all leaves, in tree order."""
-  return [name(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+  return list(flatten(tree))
+
+
+def unflatten(leaves: Mapping[str, Any]) -> PyTree:
+  """The nested dicts that `flatten` names; one unnamed leaf is itself."""
+  if set(leaves) == {''}:
+    return leaves['']
+  tree: dict = {}
+  for path, leaf in leaves.items():
+    *parents, last = path.split('.')
+    node = tree
+    for parent in parents:
+      node = node.setdefault(parent, {})
+    node[last] = leaf
+  return tree
+
+
+def like(tree: PyTree, leaves: Mapping[str, Any]) -> PyTree:
+  """The leaves in the structure of `tree` (which gave them their names)."""
+  ordered = [leaves[name] for name in names(tree)]
+  return jax.tree.unflatten(jax.tree.structure(tree), ordered)
 
 
 def check_patterns(patterns: Any, what: str, least: int = 1) -> None:

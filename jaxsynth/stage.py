@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxsynth import build, linalg, peers, progress
+from jaxsynth import build, leaves, linalg, peers, progress
 from jaxsynth.errors import UserError
 from jaxsynth.train import compiling, keeping, loop, sweep
 from jaxsynth.train import engine as engines
@@ -29,7 +29,6 @@ from jaxsynth.trajectory import (
   plan,
   shards,
   states,
-  store,
 )
 from jaxsynth.trajectory.trajectory import Trajectory
 from jaxsynth.types import PyTree, Run
@@ -193,7 +192,7 @@ def index_of(
   """
   record = layout.record()
   whole = program or setup.program()
-  kept = store.flatten(jax.eval_shape(whole.keep, state))
+  kept = leaves.flatten(jax.eval_shape(whole.keep, state))
   specs = origin.runs if origin else setup.sweep.runs()
   cut = {'start': origin.start, 'origin': origin.record} if origin else {}
   return {

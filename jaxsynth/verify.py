@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsynth import build, progress, stage
+from jaxsynth import build, leaves, progress, stage
 from jaxsynth.errors import UserError
 from jaxsynth.train import engine as engines
 from jaxsynth.train import layout as layouts
@@ -151,7 +151,7 @@ def _initial(
       blocks = blocks_of(part, engine, layout)
       kept = keep(initial(blocks, engine)[0])
       host = gather(blocks, [kept], copy=False)
-      yield slice(i, i + len(part)), store.flatten({'snapshots': host})
+      yield slice(i, i + len(part)), leaves.flatten({'snapshots': host})
       update(i + len(part))
 
 

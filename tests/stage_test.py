@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxsynth import build, stage
+from jaxsynth import build, leaves, stage
 from jaxsynth.errors import UserError
 from jaxsynth.train import loop, sweep
 from jaxsynth.trajectory import manifest, store, writer
@@ -49,7 +49,7 @@ def test_step_0_is_the_recomputed_initialisation(tiny):
   setup, traj = tiny
   init = jax.jit(setup.program().init)
   for i, spec in enumerate(setup.sweep.runs()):
-    fresh = store.flatten(init(sweep.one(spec))['params'])
+    fresh = leaves.flatten(init(sweep.one(spec))['params'])
     for name in traj.leaves:
       np.testing.assert_array_equal(traj.leaf(name)[i, 0], fresh[name])
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from jaxsynth import leaves
 from jaxsynth.train import placing
 from jaxsynth.train.keeping import nested
-from jaxsynth.trajectory import store
 from jaxsynth.types import PyTree
 
 
@@ -40,8 +40,8 @@ def pieces(
   def of(array: jax.Array) -> list[np.ndarray]:
     return [cut(piece) for piece in placing.pieces(array)]
 
-  flat = [store.flatten({kind: nested(part)}) for part in parts]
-  return {n: [a for leaves in flat for a in of(leaves[n])] for n in flat[0]}
+  flat = [leaves.flatten({kind: nested(part)}) for part in parts]
+  return {n: [a for named in flat for a in of(named[n])] for n in flat[0]}
 
 
 def joined(

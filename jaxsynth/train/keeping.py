@@ -9,7 +9,6 @@ from jaxsynth import leaves as leaf_names
 from jaxsynth.errors import UserError, unknown
 from jaxsynth.train.compiling import Traced
 from jaxsynth.train.program import Program
-from jaxsynth.trajectory import store
 from jaxsynth.types import PyTree
 
 # float32 keeps every leaf as it is.
@@ -48,9 +47,9 @@ def select(program: Program, dtype: str, leaves: tuple[str, ...]) -> Program:
   def keep(state: PyTree) -> PyTree:
     tree = program.keep(state)
     kept = leaf_names.chosen(tree, leaves, 'train.snapshot_leaves')
-    kept = store.flatten(kept)
-    return store.unflatten(
-      {n: rounded(x) for n, x in store.flatten(tree).items() if kept[n]}
+    kept = leaf_names.flatten(kept)
+    return leaf_names.unflatten(
+      {n: rounded(x) for n, x in leaf_names.flatten(tree).items() if kept[n]}
     )
 
   return program._replace(keep=keep)
@@ -60,7 +59,7 @@ def nested(tree: PyTree) -> PyTree:
   """Metric names with slashes ('fresh/loss') as nested dicts, else itself."""
   if not (isinstance(tree, dict) and any('/' in k for k in tree)):
     return tree
-  return store.unflatten({k.replace('/', '.'): v for k, v in tree.items()})
+  return leaf_names.unflatten({k.replace('/', '.'): v for k, v in tree.items()})
 
 
 def check_storable(traced: Traced) -> None:
@@ -85,7 +84,7 @@ def check_storable(traced: Traced) -> None:
       for name in tree if metrics else ():
         if '.' in name:
           raise ValueError(f'a name may not hold ".": {name!r}')
-      names = store.flatten(nested(tree) if metrics else tree)
+      names = leaf_names.flatten(nested(tree) if metrics else tree)
     except (ValueError, TypeError, AttributeError) as e:
       raise UserError(f'the {kind} cannot be stored: {e}') from None
     for name, leaf in names.items():

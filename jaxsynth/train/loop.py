@@ -13,14 +13,13 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from jaxsynth import peers
+from jaxsynth import leaves, peers
 from jaxsynth.train import collect, compiling
 from jaxsynth.train import engine as engines
 from jaxsynth.train.blocks import Block, blocks_of, gather, initial, scatter
 from jaxsynth.train.keeping import nested
 from jaxsynth.train.layout import Layout
 from jaxsynth.train.sweep import RunSpec
-from jaxsynth.trajectory import store
 from jaxsynth.trajectory.plan import Call, Schedule
 from jaxsynth.trajectory.queue import Memory
 from jaxsynth.trajectory.writer import Writer
@@ -144,7 +143,7 @@ def arrays_of(
   """The outputs of several calls as the named arrays of one segment."""
 
   def metrics(kind: str) -> dict[str, np.ndarray]:
-    trees = [store.flatten({kind: nested(getattr(p, kind))}) for p in parts]
+    trees = [leaves.flatten({kind: nested(getattr(p, kind))}) for p in parts]
     out = {n: np.concatenate([t[n] for t in trees], 1) for n in trees[0]}
     return {n: a for n, a in out.items() if a.shape[1]}
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxsynth import peers
+from jaxsynth import leaves, peers
 from jaxsynth.trajectory import manifest, paths, saves, store
 from jaxsynth.trajectory.queue import SaveQueue
 from jaxsynth.trajectory.writer import Writer, load_state, step_name
@@ -184,7 +184,7 @@ class PartWriter:
 
   def checkpoint(self, step: int, state: PyTree, keep: bool) -> None:
     folder = _save_folder(self.folder, step, keep)
-    self._queue.submit(self._parts.write, folder, arrays=store.flatten(state))
+    self._queue.submit(self._parts.write, folder, arrays=leaves.flatten(state))
 
   def committed_stop(self, start: int) -> int | None:
     return peers.first(lambda: None)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxsynth import leaves
 from jaxsynth.trajectory import manifest, store
 from jaxsynth.trajectory.saves import committed
 from jaxsynth.trajectory.trajectory import Trajectory
@@ -72,6 +73,6 @@ def load(
       raise manifest.DamagedError('; '.join(faults))
     loaded[number] = store.load(folder, list(manifest.read(folder)['arrays']))
   names = next(iter(loaded.values()))
-  return store.unflatten(
+  return leaves.unflatten(
     {n: np.stack([loaded[s][n][row] for s, row in places]) for n in names}
   )

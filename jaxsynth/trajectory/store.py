@@ -20,11 +20,9 @@ import tensorstore as ts
 from absl import logging
 
 from jaxsynth.errors import StorageError
-from jaxsynth.leaves import name as leaf_name
 from jaxsynth.trajectory import paths
 from jaxsynth.trajectory.bucket import BucketPath
 from jaxsynth.trajectory.lazy import Lazy, Part, Where, positions
-from jaxsynth.types import PyTree
 
 # A save that fails raises; what threads of Orbax say of it on top, in pages,
 # says nothing more.
@@ -64,34 +62,6 @@ def _as_they_are(codecs: list[dict], chunk: list[int]) -> bool:
     and made.get('index_location', 'end') == 'end'
     and made['codecs'][0]['name'] == 'bytes'
     and _as_they_are(made['codecs'], chunk)
-  )
-
-
-def flatten(tree: PyTree) -> dict[str, np.ndarray]:
-  """A pytree as {'blocks_0.attn.q.kernel': leaf}, in tree order."""
-  leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-  return {leaf_name(path): leaf for path, leaf in leaves}
-
-
-def unflatten(leaves: Mapping[str, np.ndarray]) -> PyTree:
-  """The nested dicts that `flatten` names; one unnamed leaf is itself."""
-  if set(leaves) == {''}:
-    return leaves['']
-  tree: dict = {}
-  for name, leaf in leaves.items():
-    *parents, last = name.split('.')
-    node = tree
-    for parent in parents:
-      node = node.setdefault(parent, {})
-    node[last] = leaf
-  return tree
-
-
-def like(tree: PyTree, leaves: Mapping[str, np.ndarray]) -> PyTree:
-  """The leaves in the structure of `tree` (which gave them their names)."""
-  names = list(flatten(tree))
-  return jax.tree.unflatten(
-    jax.tree.structure(tree), [leaves[name] for name in names]
   )
 
 

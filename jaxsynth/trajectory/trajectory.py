@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxsynth.errors import UserError, unknown
+from jaxsynth.leaves import unflatten
 from jaxsynth.trajectory import index as indexes
 from jaxsynth.trajectory import mapping, paths, saves, store, summary
 from jaxsynth.trajectory import unfold as unfolding
@@ -215,7 +216,7 @@ class Trajectory:
         'leaf(NAME), or with partial=True'
       )
     cast = {n: a.astype(stated.get(n, a.dtype)) for n, a in arrays.items()}
-    return store.unflatten(
+    return unflatten(
       {('' if n == 'snapshots' else n): a for n, a in cast.items()}
     )
 
@@ -234,8 +235,8 @@ class Trajectory:
       The tree, in the model's dtypes whatever `train.snapshot_dtype` was.
     """
     row = self.row(step)
-    leaves = {name: self.leaf(name) for name in self.leaves}
-    return self.whole(read_all(leaves, (run, row)), partial)
+    lazy = {name: self.leaf(name) for name in self.leaves}
+    return self.whole(read_all(lazy, (run, row)), partial)
 
   def context(self, run: int, step: int) -> mapping.Context:
     """What `map` gives an analysis with a snapshot, for use by hand.

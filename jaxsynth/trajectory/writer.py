@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxsynth import progress
+from jaxsynth import leaves, progress
 from jaxsynth.trajectory import index as indexes
 from jaxsynth.trajectory import manifest, paths, saves, store
 from jaxsynth.trajectory.bucket_lock import take
@@ -245,7 +245,7 @@ class Writer:
       keep: as a branch point, for ever; else as one of the latest two.
     """
     self._queue.submit(
-      self._checkpoint, step, keep, arrays=store.flatten(state)
+      self._checkpoint, step, keep, arrays=leaves.flatten(state)
     )
 
   def _checkpoint(self, step: int, keep: bool, arrays: dict) -> None:
@@ -318,4 +318,4 @@ def load_state(
   faults = manifest.faults(folder) if verify else []
   if faults:
     raise manifest.DamagedError('; '.join(faults))
-  return store.like(like, store.load(folder, list(store.flatten(like)), rows))
+  return leaves.like(like, store.load(folder, leaves.names(like), rows))

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxsynth import leaves
 from jaxsynth.train import data_axis, loop, placing
 from jaxsynth.train import engine as engines
 from jaxsynth.train.blocks import blocks_of, initial
-from jaxsynth.trajectory import check, store
+from jaxsynth.trajectory import check
 from tests.train.groups import WIDTH, on, program
 
 
@@ -59,7 +60,7 @@ def held(tree):
   """Bytes of each leaf on each device, by the leaf's name."""
   return {
     name: [shard.data.nbytes for shard in x.addressable_shards]
-    for name, x in store.flatten(tree).items()
+    for name, x in leaves.flatten(tree).items()
   }
 
 
@@ -80,7 +81,7 @@ def test_each_device_holds_a_piece_of_the_state(lab, mode):
     cuts = engines.cuts(call)
     state, rows = engine.call(block.run, block.constants, state, cuts)
     assert held(rows[0]) == {'w': [sizes.max_snapshots * square // 2] * 2}
-  assert len(store.flatten(state)) > 3
+  assert len(leaves.flatten(state)) > 3
   assert engine.call._cache_size() == 1, 'compiled once'
 
 

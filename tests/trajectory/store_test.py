@@ -3,7 +3,6 @@
 import json
 import shutil
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -90,32 +89,6 @@ def test_one_run_is_one_contiguous_piece_of_a_file(saved):
   files = [p.read_bytes() for p in folder.rglob('*') if p.is_file()]
   for run in arrays['long']:
     assert any(run.tobytes() in data for data in files)
-
-
-def test_names_follow_the_tree_and_lead_back():
-  tree = {'b': {'c': np.ones(1), 'a': np.zeros(2)}, 'a': np.ones(3)}
-  flat = store.flatten(tree)
-  assert set(flat) == {'a', 'b.a', 'b.c'}
-  back = store.unflatten(flat)
-  assert jax.tree.structure(back) == jax.tree.structure(tree)
-  assert back['b']['a'] is tree['b']['a']
-  alone = np.ones(2)
-  assert store.unflatten(store.flatten(alone)) is alone
-
-
-def test_like_restores_any_structure():
-  from optax import ScaleByAdamState
-
-  tree = (ScaleByAdamState(0, {'w': 1}, {'w': 2}), [3, {'x': 4}])
-  flat = dict(reversed(store.flatten(tree).items()))
-  assert set(flat) == {'0.count', '0.mu.w', '0.nu.w', '1.0', '1.1.x'}
-  assert store.like(tree, flat) == tree
-
-
-@pytest.mark.parametrize('name', ['a.b', 'a/b', ''])
-def test_ambiguous_names_are_refused(name):
-  with pytest.raises(ValueError, match='leaf name'):
-    store.flatten({name: np.ones(1)})
 
 
 def test_crc_is_per_run_and_row():
