@@ -11,6 +11,8 @@ import numpy as np
 # Host memory that saves may hold while they wait and are written; a larger one
 # goes alone.
 QUEUE_BYTES = 512 << 20
+# How many saves may wait, however small: each holds more than its arrays.
+QUEUE_SAVES = 64
 
 
 class Memory:
@@ -75,13 +77,16 @@ class SaveQueue:
   def submit(
     self, fn: Callable, *args, arrays: Mapping[str, np.ndarray]
   ) -> None:
-    """Queues fn(*args, arrays), waiting until there is room for the arrays.
+    """Queues fn(*args, arrays), waiting until there is room for them.
 
     Raises:
       BaseException: what went wrong in a save before this one.
     """
     size = sum(a.nbytes for a in arrays.values())
-    room = lambda: sum(n for _, n in self._pending) + size <= QUEUE_BYTES
+    room = lambda: (
+      len(self._pending) < QUEUE_SAVES
+      and sum(n for _, n in self._pending) + size <= QUEUE_BYTES
+    )
     while self._pending and (self._pending[0][0].done() or not room()):
       self._pending.popleft()[0].result()
     if self._failed:

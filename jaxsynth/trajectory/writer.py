@@ -7,9 +7,9 @@
 
 each save with its manifest beside it. One worker thread writes in order, so a
 segment is committed before the checkpoint that follows it, and nothing after a
-save that failed; QUEUE_BYTES may wait. A save that exists is never written
-over: its recomputation after a crash is compared with it. One that is damaged
-is set aside and written anew.
+save that failed; how much may wait is in `trajectory.queue`. A save that exists
+is never written over: its recomputation after a crash is compared with it. One
+that is damaged is set aside and written anew.
 """
 
 import json
