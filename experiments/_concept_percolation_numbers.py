@@ -69,7 +69,7 @@ def exponents(onsets: dict[int, xr.DataArray]) -> xr.DataArray:
     onsets: |K| -> steps [run], inf or NaN where it never came.
 
   Returns:
-    [run]; inf or NaN where some onset is.
+    [run]; NaN where some onset never came.
   """
   sizes = jnp.asarray(sorted(onsets), jnp.float32)
   table = xr.concat([onsets[int(k)] for k in sizes], 'size').transpose(
@@ -77,7 +77,8 @@ def exponents(onsets: dict[int, xr.DataArray]) -> xr.DataArray:
   )
   fit = lambda y: percolation.exponent(sizes, y)['exponent']
   found = jax.vmap(fit)(jnp.asarray(table.values, jnp.float32))
-  return table.isel(size=0, drop=True).copy(data=np.asarray(found))
+  made = table.isel(size=0, drop=True).copy(data=np.asarray(found))
+  return made.where(np.isfinite(table).all('size'))
 
 
 def farthest(simulated: xr.Dataset, of: str = 'share') -> xr.DataArray:
