@@ -5,10 +5,12 @@
 | preset   | time            | what it decides                               |
 |----------|-----------------|-----------------------------------------------|
 | smoke    | seconds         | nothing: that everything runs                 |
-| quick    | two CPU cores   | all claims, on Expr: five recipes, clamps,    |
-|          |                 | the causal loss                               |
-| standard | not timed       | the same, longer; results on Dyck and English |
-|          |                 | too; more recipes, JumpReLU and SpaDE too     |
+| quick    | two CPU cores   | all claims: on Expr six recipes, clamps, the  |
+|          |                 | causal loss; on Dyck and English three        |
+|          |                 | recipes, features, clamps                     |
+| standard | not timed       | the same, longer; all recipes on all three    |
+|          |                 | languages, SpaDE and variants of the causal   |
+|          |                 | loss among them                               |
 | paper    | an accelerator  | published sizes: width 128, sentences of up   |
 |          |                 | to 110 words, 1,000,000 of them, the grid of  |
 |          |                 | k, expansion, sparsity and norms              |
@@ -43,12 +45,34 @@ def _sparse(kind: str, *sparsities: float, **model) -> dict:
   return {'model': {'kind': kind, **model}, 'traced': traced}
 
 
+def _jump(*sparsities: float, **model) -> dict:
+  """JumpReLU; its thresholds move little, so they start where it is sparse."""
+  more = {'name': 'sae', 'threshold': 0.3, 'bandwidth': 0.3, **model}
+  return _sparse('jumprelu', *sparsities, **more)
+
+
+def _variants(steps: int, **model) -> dict:
+  """The other published causal losses, of trainings of so many steps."""
+  return {
+    'topk_drawn': _topk(reach=1.0, drawn=True, causal=1.0, **model),
+    'topk_kl': _topk(reach=0.2, distance='kl', causal=1.0, **model),
+    'topk_ramp': _topk(reach=0.02, causal=0.5, ramp=steps, **model),
+  }
+
+
 QUICK = {
   'topk': _causal(0.0, 1.0),
   'topk_input': _topk(normalise=('input',)),
   'topk_input_reconstruction': _topk(normalise=('input', 'reconstruction')),
   'l1': _sparse('relu', 1e-2, 1e-1, 0.3, 1.0),
   'sparsemax': _sparse('sparsemax', 0.0),
+  'jumprelu': _jump(1e-3, 10.0),
+}
+# Of languages that are looked at for validity and features only.
+FEWER = {
+  'topk': _topk(),
+  'topk_input_reconstruction': QUICK['topk_input_reconstruction'],
+  'l1': _sparse('relu', 1e-2, 1.0),
 }
 STANDARD = {
   'topk': _causal(0.0, 1.0, 100.0),
@@ -58,18 +82,27 @@ STANDARD = {
   'l1': _sparse('relu', 1e-3, 1e-2, 1e-1, 1.0),
   'l1_input': _sparse('relu', 1e-3, 1e-2, 1e-1, 1.0, normalise=('input',)),
   'sparsemax': _sparse('sparsemax', 0.0),
-  'jumprelu': _sparse('jumprelu', 1e-3, 1e-2, 1e-1, name='sae'),
+  'jumprelu': _jump(1e-3, 1e-1, 10.0),
   'spade': _sparse('spade', 1e-3, 1e-2, 1e-1, name='sae'),
+  **_variants(5000),
 }
 
 
 def _published() -> dict:
   """The grid of the released code, by expansion and norm."""
-  norms = {'': (), '_input': ('input',)}
-  norms['_input_reconstruction'] = ('input', 'reconstruction')
+  both = ('input', 'reconstruction')
+  norms = {'': (), '_input': ('input',), '_input_reconstruction': both}
   # There |z|_1 is a sum over a batch: of 128 sentences of 5.1 words.
   sparsities = [10.0**e * 653 for e in range(-3, 3)]
-  recipes = {'topk': _causal(0.0, 1.0, 100.0, width=256)}
+  wide = {'width': 256}
+  recipes = {
+    'topk': _causal(0.0, 1.0, 100.0, **wide),
+    'topk_input_reconstruction': _topk(normalise=both, **wide),
+    'l1': _sparse('relu', *sparsities, **wide),
+    # Not among the published recipes.
+    'jumprelu': _jump(1e-3, 1e-1, 10.0, **wide),
+    **_variants(5000, **wide),
+  }
   for times in (1, 2, 4, 8):
     for name, normalise in norms.items():
       more = {'normalise': normalise, 'width': times * 128}
@@ -108,6 +141,7 @@ def _autoencoder(steps: int, batch_size: int, width: int, rate: float) -> dict:
 
 def _small() -> dict:
   steps = 1500
+  fewer = {'measure': {'recipes': FEWER, 'latents': 12}}
   return {
     'study': 'formal_language_sae',
     'task': {
@@ -146,7 +180,14 @@ def _small() -> dict:
       'site': 'blocks.0.resid_post',
       'strings': 256,
       'latents': 32,
-      'languages': {'expr': {}},
+      'languages': {
+        'expr': {},
+        'dyck': {
+          'task': {'language': 'dyck', 'nesting': 0.3, 'max_words': 16},
+          **fewer,
+        },
+        'english': {'task': {'language': 'english', 'max_words': 16}, **fewer},
+      },
       'autoencoder': _autoencoder(1500, 16, 128, 1e-3),
       'recipes': QUICK,
     },
@@ -169,12 +210,20 @@ def _smoke() -> dict:
     'strings': 4,
     'latents': 2,
     'autoencoder': saes,
+    'languages': {
+      'expr': {},
+      'dyck': {'task': {'language': 'dyck'}, 'measure': {'recipes': FEWER}},
+      'english': {
+        'task': {'language': 'english'}, 'measure': {'recipes': FEWER},
+      },
+    },
     'recipes': {
       'topk': QUICK['topk'],
       'topk_input_reconstruction': QUICK['topk_input_reconstruction'],
-      'l1': _sparse('relu', 1e-3, 1.0),
+      'l1': FEWER['l1'],
+      'jumprelu': QUICK['jumprelu'],
     },
-  }
+  }  # fmt: skip
   return c
 
 

@@ -10,6 +10,9 @@ NAMES = {
   'topk': 'TopK',
   'topk_input': 'TopK, input',
   'topk_input_reconstruction': 'TopK, input and\nreconstruction',
+  'topk_drawn': 'TopK, β = 1,\ndrawn steps',
+  'topk_kl': 'TopK, β = 1,\ndivergence',
+  'topk_ramp': 'TopK, β to 0.5',
   'l1': 'L1',
   'l1_input': 'L1, input',
   'sparsemax': 'sparsemax',
@@ -82,23 +85,27 @@ def recipes(data: xr.Dataset, spoken: xr.Dataset):
   return fig
 
 
-def features(judged: xr.Dataset):
+def features(judged: dict[str, xr.Dataset]):
   """The best correlation of a latent with each feature, each seed.
 
   Args:
-    judged: of one recipe: best and shuffled, dimensions step, feature, seed.
+    judged: of one recipe, by language: best and shuffled, dimensions step,
+      feature, seed.
   """
+  nulls = 'before training', 'features of other words'
+  titles = [f'{name}; null: {null}' for null in nulls for name in judged]
   fig, axes = style.grid(
-    1, 2, width=4.2, height=3.2, share_y=True,
-    titles=['null: before training', 'null: features of other words'],
-  )  # fmt: skip
-  end = judged.sel(step='end', drop=True)
-  nulls = judged['best'].sel(step='start', drop=True), end['shuffled']
-  for ax, null in zip(axes.flat, nulls):
-    points.by_group(ax, end['best'], null=null)
-    ax.set_ylim(0, 1.05)
-    ax.set_xlabel('')
-  axes[0, 0].set_ylabel('|r| of the best latent', fontsize=style.SMALL)
+    2, len(judged), width=4.2, height=3.0, share_y=True, titles=titles
+  )
+  for column, data in zip(axes.T, judged.values()):
+    end = data.sel(step='end', drop=True)
+    start = data['best'].sel(step='start', drop=True)
+    for ax, null in zip(column, (start, end['shuffled'])):
+      points.by_group(ax, end['best'], null=null)
+      ax.set_ylim(0, 1.05)
+      ax.set_xlabel('')
+  for ax in axes[:, 0]:
+    ax.set_ylabel('|r| of the best latent', fontsize=style.SMALL)
   return fig
 
 

@@ -12,6 +12,8 @@ import xarray as xr
 
 # A latent and a feature belong together from this correlation on; published.
 TOGETHER = 0.5
+# And it tells the feature from this one on; from the spec of the study.
+TELLS = 0.8
 # A statistic of strings that moves by less than this many of its deviations
 # between strings has not moved.
 SHIFT = 0.5
@@ -43,17 +45,28 @@ def idle(r: xr.DataArray, effect: xr.DataArray) -> xr.DataArray:
   """Of the latents that belong to a feature, the share without effect on it.
 
   Args:
-    r: correlations with the feature, dimensions latent and seed.
+    r: correlations with the feature, dimensions latent and seed; also feature,
+      then of all pairs that belong together.
     effect: of clamping the latent on the feature, likewise.
   """
+  pairs = [d for d in r.dims if d != 'seed']
   together = np.abs(r) >= TOGETHER
   still = together & (np.abs(effect) < SHIFT)
-  return still.sum('latent') / together.sum('latent')
+  return still.sum(pairs) / together.sum(pairs)
 
 
 def moved(effect: xr.DataArray) -> xr.DataArray:
   """The same of a control that is one thing: 1 without effect, else 0."""
   return (np.abs(effect) < SHIFT).astype(float)
+
+
+def told(best: xr.DataArray) -> xr.DataArray:
+  """The share of features that some latent tells, by its correlation.
+
+  Args:
+    best: largest |r| with each feature, dimensions feature and seed.
+  """
+  return (best >= TELLS).mean('feature')
 
 
 def over(data: xr.DataArray, name: str) -> xr.DataArray:

@@ -130,10 +130,9 @@ def language(
 
   def metrics() -> xr.Dataset:
     _, made = trained[MAIN]
-    full = made.metrics
-    found = xr.Dataset(
-      {n: full[f'held_out/{n}'] for n in ('mse', 'causal_loss')}
-    )
+    own = ['held_out/mse', 'held_out/causal_loss']
+    found = made.metrics[[n for n in own if n in made.metrics]]
+    found = found.rename({n: n.split('/')[1] for n in found})
     return by_recipe(found, MAIN, made, seeds)
 
   compute = {

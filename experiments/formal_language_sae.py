@@ -8,9 +8,7 @@ do latents correlate with what is known of every word, do those that correlate
 cause anything, and does a loss for causality help?
 
 Validity is the share of strings, written with the autoencoder spliced in at
-every position, the prefix included, that the exact parser accepts. Thresholds
-come from the published findings and the spec made of them, or from pilot seeds
-1000 and 1001; they were fixed before the reported seeds ran.
+every position, the prefix included, that the exact parser accepts.
 
 Source: Menon, Shrivastava, Krueger and Lubana, "Analyzing (In)Abilities of
 SAEs via Formal Languages" (2024), arXiv 2410.11767.
@@ -22,188 +20,97 @@ import xarray as xr
 
 from jaxsynth.config import plain
 from jaxsynth.errors import UserError
+from jaxsynth.experiments import _formal_language_sae_claims as claims
 from jaxsynth.experiments import _formal_language_sae_figures as figures
 from jaxsynth.experiments import _formal_language_sae_numbers as numbers
 from jaxsynth.experiments._formal_language_sae_stages import MAIN, language
-from jaxsynth.studies.claim import Claim, Gate
 from jaxsynth.studies.study import Bench, Study
 from jaxsynth.studies.variants import of_sections
 
-# The language that the claims are about, what it counts, and their recipes.
-MEASURED, COUNT = 'expr', 'operands'
-NORMALISED, SPARSE = 'topk_input_reconstruction', 'l1'
-UNTRAINED = 'the autoencoder before any update, through the same pipeline'
-RECIPES = 'the aggregated result files of the released sweeps'
-
-CLAIMS = (
-  Claim(
-    'model_is_grammatical',
-    'The language model has learnt the grammar: share of sentences among the '
-    'strings it writes.',
-    'grammaticality is monitored; models are near 1',
-    'training of the language models',
-    Gate('>=', 0.95),
-    'the language model at step 0',
-  ),
-  Claim(
-    'topk_keeps_validity',
-    'With a TopK autoencoder spliced in, 16 latents active, strings stay '
-    'sentences: share of them.',
-    '0.999 for TopK without norms on Expr, the mean over its sweep',
-    RECIPES,
-    Gate('>=', 0.9),
-    UNTRAINED,
-    'So do recipes whose error is that of the mean or larger, as sparsemax: '
-    'to end in time is nearly all that validity asks for.',
-  ),
-  Claim(
-    'normalised_reconstruction_loses_validity',
-    'With inputs and reconstructions normalised in training, hardly any '
-    'string of two words and more is a sentence: share of them.',
-    '0.000 for TopK with input and reconstruction norms on Expr',
-    RECIPES,
-    Gate('<=', 0.1),
-    'TopK without norms, through the same pipeline',
-    'Pilots: 0.04 and 0.01. Of strings of any length see the next claim.',
-  ),
-  Claim(
-    'one_word_is_a_sentence',
-    'The same among strings of any length.',
-    '0.000 for TopK with input and reconstruction norms on Expr',
-    RECIPES,
-    note='Not gated: six in ten sentences of Expr are one digit, which a '
-    'network that always ends gets right. Pilots: 0.09 and 0.03; 0.17, 0.16 '
-    'and 0.12 with language models trained for 1,000 steps.',
-  ),
-  Claim(
-    'spliced_strings_keep_their_length',
-    'Strings written with TopK spliced in are as long as without: mean number '
-    'of words, over that.',
-    'not discussed',
-    'no published number',
-    note='Reported only: validity alone does not tell whether the language is '
-    'kept, see the figure of recipes.',
-  ),
-  Claim(
-    'strong_l1_loses_validity',
-    'An L1 penalty that is strong enough leaves no language: validity at the '
-    'largest weight.',
-    '0.333 for L1 on Expr, 1.0 only for weights up to 0.01',
-    RECIPES,
-    Gate('<=', 0.5),
-    'the smallest weight, through the same pipeline',
-    'Published weights are of a sum over a batch: about 80 vectors here, so '
-    'that the largest weight, 1, corresponds to about 0.0125.',
-  ),
-  Claim(
-    'a_latent_counts_operands',
-    'Some latent correlates with the number of operands still to come: the '
-    'largest |r|.',
-    'latents correlate with features of the grammar',
-    'interpretation of latents; no number was read',
-    Gate('>=', 0.8, rule=2, tests='direction'),
-    'the same with the features of other words',
-    'Pilots: 0.90 and 0.88, and 0.86, 0.85 and 0.79 with language models '
-    'trained for 1,000 steps. Training does not make it: see '
-    'untrained_latents_count_as_well.',
-  ),
-  Claim(
-    'untrained_latents_count_as_well',
-    'So it does before the autoencoder is trained: the largest |r|.',
-    'not discussed',
-    'no published number',
-    note='Reported only: a finding of this reproduction. What is to come '
-    'is so large a part of the activation that random directions see it. '
-    'Pilots: 0.88 and 0.85.',
-  ),
-  Claim(
-    'correlated_is_not_causal',
-    'Of the latents with |r| >= 0.5 with that number, most do not cause it: '
-    'the share that, held at their largest value at every position, shift its '
-    'mean over a string by less than half a deviation between strings.',
-    'latents that correlate need not be causal; no share was read',
-    'the abstract; clamping experiments',
-    Gate('>', 0.5, tests='direction'),
-    'activations moved by two deviations along the direction of the feature',
-    'Pilots: 1 and 1. Sixteen latents are active at once, and most of them '
-    'follow the count: one alone is a small part of it.',
-  ),
-  Claim(
-    'causal_loss_falls',
-    'Trained for it, an autoencoder has less causal loss: with weight 1, over '
-    'that with weight 0.',
-    'the causal loss makes latents act as they should',
-    'the causal autoencoders; the spec asks for a fall by 30 %',
-    Gate('<=', 0.7, tests='direction'),
-    'the two before any update: 1, as they start alike',
-    'Pilots: 0.23 and 0.47.',
-  ),
-  Claim(
-    'causal_loss_is_cheap',
-    'And hardly more error: mean squared error with weight 1, over that with '
-    'weight 0.',
-    'near-equal reconstruction',
-    'the causal autoencoders; the spec asks for at most 1.5',
-    note='Not gated: pilots had 5.7 and 3.9, of errors below 0.001 of the '
-    'variance. With weight 0.1 two others had 1.2 and 1.5, but their causal '
-    'loss fell by 24 % and 13 % only; weights of 0.003 to 0.03 changed little.',
-  ),
-  Claim(
-    'causal_autoencoder_keeps_validity',
-    'With the causal autoencoder spliced in strings stay sentences: share of '
-    'them.',
-    '0.994 to 1.0 on Expr, one failed run of 0.80',
-    'the result files of the causal sweeps',
-    Gate('>=', 0.9),
-    UNTRAINED,
-  ),
-)
+# What the claims are about: features of Dyck and Expr, recipes by language.
+COUNT, DEPTH = 'operands', 'depth'
+NORMALISED, SPARSE, JUMP = 'topk_input_reconstruction', 'l1', 'jumprelu'
+NEEDED = {
+  'expr': (MAIN, NORMALISED, SPARSE, JUMP),
+  'dyck': (MAIN, NORMALISED, SPARSE),
+  'english': (MAIN, NORMALISED, SPARSE),
+}
 
 
 def check(options: dict[str, Any]) -> None:
   """Raises UserError where `measure` lacks what the claims are about."""
-  for section, names in (
-    ('languages', (MEASURED,)),
-    ('recipes', (MAIN, NORMALISED, SPARSE)),
-  ):
-    for name in names:
-      if name not in options[section]:
-        raise UserError(
-          f'the claims need {name!r} in measure.{section}, which has '
-          f'{", ".join(options[section])}'
-        )
+  languages = options['languages']
+  for name, recipes in NEEDED.items():
+    _check_has('languages', languages, name)
+    own = {**options, **languages[name].get('measure', {})}
+    for recipe in recipes:
+      _check_has(f'recipes of {name}', own['recipes'], recipe)
 
 
-def judge(bench: Bench, results: dict[str, xr.Dataset]) -> None:
-  """Reports the numbers of all claims, on Expr."""
+def _check_has(what: str, found: dict[str, Any], name: str) -> None:
+  if name not in found:
+    raise UserError(
+      f'the claims need {name!r} in measure: {what} are {", ".join(found)}'
+    )
+
+
+def main(data: xr.DataArray) -> xr.DataArray:
+  """The main recipe, without the causal loss."""
+  return numbers.first(data, MAIN)
+
+
+def judge_recipes(
+  bench: Bench, results: dict[str, xr.Dataset], before: str = ''
+) -> None:
+  """Reports what is claimed of every language.
+
+  Args:
+    bench: takes the numbers.
+    results: of the language.
+    before: what names of claims begin with.
+  """
+  spoken, judged = results['language']['valid'], results['recipes']
+  end = judged.sel(step='end', drop=True)
+  bench.claim(
+    f'{before}model_is_grammatical',
+    spoken.isel(step=-1, drop=True),
+    null=spoken.isel(step=0, drop=True),
+  )
+  bench.claim(
+    f'{before}topk_keeps_validity',
+    main(end['valid']),
+    null=main(judged['valid'].sel(step='start', drop=True)),
+  )
+  bench.claim(
+    f'{before}normalised_reconstruction_loses_validity',
+    numbers.first(end['longer_valid'], NORMALISED),
+    null=main(end['longer_valid']),
+  )
+  bench.claim(
+    f'{before}strong_l1_loses_validity',
+    numbers.last(end['valid'], SPARSE),
+    null=numbers.first(end['valid'], SPARSE),
+  )
+
+
+def judge_expr(bench: Bench, results: dict[str, xr.Dataset]) -> None:
+  """Reports what is claimed of Expr only."""
   spoken, judged = results['language'], results['recipes']
   latents, metrics = results['latents'], results['metrics']
   end = judged.sel(step='end', drop=True)
   start = judged.sel(step='start', drop=True)
-  main = lambda data: numbers.first(data, MAIN)
-  bench.claim(
-    'model_is_grammatical',
-    spoken['valid'].isel(step=-1, drop=True),
-    null=spoken['valid'].isel(step=0, drop=True),
-  )
   valid, untrained = end['valid'], start['valid']
-  bench.claim('topk_keeps_validity', main(valid), null=main(untrained))
-  normalised = lambda key: numbers.first(end[key], NORMALISED)
-  bench.claim(
-    'normalised_reconstruction_loses_validity',
-    normalised('longer_valid'),
-    null=main(end['longer_valid']),
-  )
-  bench.claim('one_word_is_a_sentence', normalised('valid'))
+  bench.claim('one_word_is_a_sentence', numbers.first(valid, NORMALISED))
   bench.claim(
     'spliced_strings_keep_their_length',
     main(end['length']) / spoken['length'].isel(step=-1, drop=True),
   )
   bench.claim(
-    'strong_l1_loses_validity',
-    numbers.last(valid, SPARSE),
-    null=numbers.first(valid, SPARSE),
+    'jumprelu_keeps_validity',
+    numbers.last(valid, JUMP),
+    null=numbers.last(untrained, JUMP),
   )
+  bench.claim('jumprelu_is_sparse', numbers.last(end['l0'], JUMP))
   bench.claim(
     'causal_autoencoder_keeps_validity',
     numbers.last(valid, MAIN),
@@ -228,6 +135,68 @@ def judge(bench: Bench, results: dict[str, xr.Dataset]) -> None:
   bench.claim('causal_loss_is_cheap', numbers.over(last['mse'], MAIN))
 
 
+def judge_dyck(bench: Bench, results: dict[str, xr.Dataset]) -> None:
+  """Reports what is claimed of Dyck only."""
+  depth = lambda data: main(data).sel(feature=DEPTH, drop=True)
+  judged = results['recipes']
+  end = judged.sel(step='end', drop=True)
+  bench.claim(
+    'a_latent_follows_depth',
+    depth(end['best']),
+    null=depth(end['shuffled']),
+  )
+  bench.claim(
+    'untrained_latents_follow_depth_as_well',
+    depth(judged['best'].sel(step='start', drop=True)),
+  )
+  inside = [f for f in end['feature'].values if str(f).startswith('inside')]
+  kinds = lambda data: main(data).sel(feature=inside).min('feature')
+  bench.claim(
+    'latents_tell_the_open_bracket',
+    kinds(end['best']),
+    null=kinds(end['shuffled']),
+  )
+
+
+def judge_english(bench: Bench, results: dict[str, xr.Dataset]) -> None:
+  """Reports what is claimed of English only."""
+  judged = results['recipes']
+  told = lambda data: numbers.told(main(data))
+  end = judged.sel(step='end', drop=True)
+  bench.claim(
+    'latents_tell_parts_of_speech',
+    told(end['best']),
+    null=told(end['shuffled']),
+  )
+  bench.claim(
+    'untrained_latents_tell_them_as_well',
+    told(judged['best'].sel(step='start', drop=True)),
+  )
+
+
+def judge_clamps(
+  bench: Bench, results: dict[str, xr.Dataset], before: str
+) -> None:
+  """Reports what latents cause, over all features of a language."""
+  latents = {k: main(v) for k, v in results['latents'].items()}
+  bench.claim(
+    f'{before}correlated_is_not_causal',
+    numbers.idle(latents['r'], latents['effect']),
+    null=numbers.moved(latents['control']).mean('feature'),
+  )
+
+
+def judge(bench: Bench, results: dict[str, dict[str, xr.Dataset]]) -> None:
+  """Reports the numbers of all claims."""
+  judge_recipes(bench, results['expr'])
+  judge_expr(bench, results['expr'])
+  for name in ('dyck', 'english'):
+    judge_recipes(bench, results[name], f'{name}_')
+    judge_clamps(bench, results[name], f'{name}_')
+  judge_dyck(bench, results['dyck'])
+  judge_english(bench, results['english'])
+
+
 def draw(bench: Bench, results: dict[str, dict[str, xr.Dataset]]) -> None:
   """Draws the figures."""
   bench.figure(
@@ -235,6 +204,13 @@ def draw(bench: Bench, results: dict[str, dict[str, xr.Dataset]]) -> None:
     figures.training({n: r['language'] for n, r in results.items()}),
     'The language models: share of sentences among the strings they write, '
     'and loss on new sentences, over training; median and range over seeds.',
+  )
+  bench.figure(
+    'features',
+    figures.features({n: main(r['recipes']) for n, r in results.items()}),
+    'The largest correlation of a TopK latent with each feature of the '
+    'grammar, by language; one dot a seed. Hollow: above, the autoencoder '
+    'before training; below, features of other words.',
   )
   for name, found in results.items():
     bench.figure(
@@ -247,26 +223,20 @@ def draw(bench: Bench, results: dict[str, dict[str, xr.Dataset]]) -> None:
       f'language model without one. Language: {name}.',
     )
     bench.figure(
-      f'features_{name}',
-      figures.features(numbers.first(found['recipes'], MAIN)),
-      'The largest correlation of a TopK latent with each feature of the '
-      'grammar; one dot a seed. Hollow: left, the autoencoder before training, '
-      f'right, features of other words. Language: {name}.',
-    )
-    bench.figure(
       f'clamps_{name}',
-      figures.clamps(numbers.first(found['latents'], MAIN)),
+      figures.clamps(main(found['latents'])),
       'Latents held at their largest value at every position while strings '
       'are written: how far the mean of a feature moves, against how well the '
       'latent correlates with it; all seeds. Triangles: the activation moved '
       f'along the direction of the feature. Language: {name}.',
     )
-    bench.figure(
-      f'causal_{name}',
-      figures.causal(found['metrics']),
-      'Causal loss and squared error over training, by the weight of the '
-      f'causal loss; median and range over seeds. Language: {name}.',
-    )
+    if 'causal_loss' in found['metrics']:
+      bench.figure(
+        f'causal_{name}',
+        figures.causal(found['metrics']),
+        'Causal loss and squared error over training, by the weight of the '
+        f'causal loss; median and range over seeds. Language: {name}.',
+      )
 
 
 def run(bench: Bench) -> None:
@@ -277,7 +247,7 @@ def run(bench: Bench) -> None:
   for name, changes in options['languages'].items():
     config = of_sections(bench.config, changes)
     results[name] = language(bench, name, config)
-  judge(bench, results[MEASURED])
+  judge(bench, results)
   draw(bench, results)
 
 
@@ -285,6 +255,6 @@ STUDY = Study(
   title='Sparse autoencoders on language models of formal languages',
   source='Menon, Shrivastava, Krueger and Lubana, "Analyzing (In)Abilities of '
   'SAEs via Formal Languages" (2024), arXiv 2410.11767',
-  claims=CLAIMS,
+  claims=claims.CLAIMS,
   run=run,
 )

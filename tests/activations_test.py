@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsynth import activations, build, launch, stage
+from jaxsynth import activations, build, launch, rng, stage
 from jaxsynth.errors import UserError
 from jaxsynth.models.base import Edit
 from jaxsynth.train import sweep
@@ -217,6 +217,40 @@ def test_masked_positions_do_not_count_and_an_objective_reaches_the_network(
   recorded = saes.metrics['held_out/causal_loss'].values[1, 0]
   assert recorded > 0
   np.testing.assert_allclose(recorded, missed, rtol=1e-4)
+
+
+def test_draws_of_an_objective_are_new_at_every_update_and_its_weight_grows(
+  tmp_path,
+):
+  """Without learning, so that all updates see the same autoencoder."""
+  _, config = language(tmp_path, reach=1.0, causal=2.0, drawn=True, ramp=4)
+  config['optimizer'] = {'peak_lr': 0.0, 'weight_decay': 0.0}
+  config['train'] |= {'steps': 6, 'evals': (0, 6), 'call_steps': 2}
+  setup = build.build(config)
+  saes = stage.train(setup, tmp_path / 'saes', quiet=True)
+  context, params = saes.context(1, 0), saes.params(0, 1)
+  seeds, network = setup.sweep.runs()[1].seeds, context.constants['task_params']
+
+  @jax.jit
+  def missed(t):
+    at = lambda name: rng.at(rng.stream(seeds, name), t)
+    batch = setup.task.sample(network, at('data'), t, 3)
+    go = lambda x: setup.task.resumed(network, batch, x)
+    _, scalars, _ = setup.model.objective(
+      params, batch, setup.model.memory(params), {}, go, at('noise')
+    )
+    total = (scalars['causal_loss'] * batch.weights).sum()
+    return total / batch.weights.sum()
+
+  m = saes.metrics.isel(run=1)
+  by_hand = np.asarray([missed(t) for t in range(6)])
+  np.testing.assert_allclose(m['causal_loss'], by_hand, rtol=1e-4)
+  share = np.minimum(np.arange(6) / 4, 1)
+  total = m['mse'] + 2 * share * m['causal_loss']
+  np.testing.assert_allclose(m['loss'], total, rtol=1e-5)
+  # Evaluation draws the same steps every time.
+  held = m['held_out/causal_loss']
+  assert held[0] == held[1] > 0
 
 
 def test_a_causal_objective_without_a_network_is_refused():

@@ -15,7 +15,8 @@ besides
   objective(params, batch, memory, hparams) -> losses, scalars, memory
 
 with losses and scalars of every example; one whose `asks` is true is given
-besides what the network does that its inputs come from; see `train.objective`.
+besides what the network does that its inputs come from, a key and the step; see
+`train.objective`.
 """
 
 from typing import NamedTuple, Protocol

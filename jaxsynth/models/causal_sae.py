@@ -17,17 +17,20 @@ added to x̂. Recipes differ by what has unit norm:
 
 The objective of a vector is
 
-  mean_j (x̂_j - x_j)^2 + sparsity |z|_1 + causal L_causal
+  mean_j (x̂_j - x_j)^2 + sparsity |z|_1 + causal min(t / ramp, 1) L_causal
 
-The last term is there with `reach` s > 0. It asks that moving a code part of
-the way to another one moves the network's predictions as far. With c the
-nearest other vector of the same sequence by |z - z_c|, f(.) the predictions of
-the network that goes on from activations, y those from the activations as they
-are, and all vectors of a sequence moved at once,
+The last term is there with `reach` > 0. It asks that moving a code part of the
+way to another one moves the network's predictions as far. With c the nearest
+other vector of the same sequence by |z - z_c|, s the reach, or with `drawn` one
+of U(0, reach) for each vector, f(.) the predictions of the network that goes on
+from activations, y those from the activations as they are, and all vectors of a
+sequence moved at once,
 
-  L_causal = mean_v (f(D^T (z + s (z_c - z)))_v - (y + s (y_c - y))_v)^2
+  L_causal = distance(f(D^T (z + s (z_c - z))), y + s (y_c - y))
 
-at the positions whose vectors count; 0 where there is no other vector.
+at the positions whose vectors count; 0 where there is no other vector. The
+distances are those of `models._causal`; the factor of t, the updates done, is 1
+without `ramp`.
 
 Parameters: encoder.kernel [w, d], decoder.kernel [w, d]; with `bias` also
 encoder.bias [w], decoder.bias [d]. Matrices start uniform in +-1 / sqrt(fan
@@ -47,7 +50,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxsynth.errors import UserError, unknown
-from jaxsynth.models import _sparse
+from jaxsynth.models import _causal, _sparse
 from jaxsynth.models.base import Edit, Output, check_edit, tap
 from jaxsynth.models.sae import ACTIVE
 from jaxsynth.types import Array, Batch, Key, PyTree, Scalars, Spec
@@ -73,9 +76,13 @@ class CausalSAE:
     normalise: what has unit norm, of 'input', 'decoder', 'reconstruction'.
     bias: whether there are biases.
     sparsity: weight of |z|_1; a sweep may trace it.
-    reach: s; 0 leaves the causal loss out. Published: 0.02, 0.2, and drawn
-      from [0, 1] for every vector, which is not offered.
+    reach: s, or the largest; 0 leaves the causal loss out. Published: 0.02,
+      0.2, and drawn up to 1.
+    drawn: whether s is drawn for each vector.
+    distance: 'mse' or 'kl'. Published: both.
     causal: weight of the causal loss; with `reach`, a sweep may trace it.
+      Published: 1, 100, 0.5, and to 0.5 over a ramp.
+    ramp: updates over which that weight grows linearly from 0; 0 for none.
     patience: batches without activity after which a latent counts as dead.
   """
 
@@ -86,13 +93,17 @@ class CausalSAE:
   bias: bool = False
   sparsity: float = 0.0
   reach: float = 0.0
+  drawn: bool = False
+  distance: str = 'mse'
   causal: float = 0.0
+  ramp: int = 0
   patience: int = 20
 
   def __post_init__(self):
     _sparse.check_latents(
       self.kind, KINDS, self.width, self.k, reach=self.reach,
-      sparsity=self.sparsity, causal=self.causal, patience=self.patience,
+      sparsity=self.sparsity, causal=self.causal, ramp=self.ramp,
+      patience=self.patience,
     )  # fmt: skip
     if isinstance(self.normalise, str):
       raise UserError(
@@ -103,6 +114,13 @@ class CausalSAE:
         raise unknown('model.normalise', name, NORMS)
     if self.reach > 1:
       raise UserError(f'model.reach must be in 0..1, got {self.reach}')
+    if self.distance not in _causal.DISTANCES:
+      raise unknown('model.distance', self.distance, _causal.DISTANCES)
+    if not self.asks and (self.drawn or self.ramp or self.causal):
+      raise UserError(
+        'model.drawn, model.ramp and model.causal are about the causal loss: '
+        'they need a model.reach above 0'
+      )
     if self.asks and {'input', 'reconstruction'} & set(self.normalise):
       raise UserError(
         'with model.reach reconstructions go back into the network: '
@@ -173,6 +191,8 @@ class CausalSAE:
     memory: Array,
     hparams: dict[str, Array],
     network: Callable[[Array], Array] | None = None,
+    key: Key | None = None,
+    t: Array | int = 0,
   ) -> tuple[Array, Scalars, Array]:
     """The loss of each vector, see `train.objective`.
 
@@ -183,6 +203,8 @@ class CausalSAE:
       memory: batches since each latent was active, [w].
       hparams: traced values in place of this model's own.
       network: activations [B, T, d] -> predictions [B, T, V]; with `reach`.
+      key: of the steps; with `drawn`.
+      t: updates done; with `ramp`.
 
     Returns:
       Losses [B, ...]; mse, penalty, l0, dead (the share of silent latents,
@@ -206,9 +228,9 @@ class CausalSAE:
     }
     loss = mse + weight['sparsity'] * penalty
     if self.asks:
-      missed = self._causal_loss(params, batch, codes, network)
+      missed = self._causal_loss(params, batch, codes, network, key)
       scalars['causal_loss'] = missed
-      loss += weight['causal'] * missed
+      loss += weight['causal'] * _causal.grown(t, self.ramp) * missed
     return loss, scalars, jnp.where(fired, 0, memory + 1)
 
   def _causal_loss(
@@ -217,18 +239,22 @@ class CausalSAE:
     batch: Batch,
     codes: Array,
     network: Callable[[Array], Array],
+    key: Key | None,
   ) -> Array:
     """L_causal at every position, [B, T]."""
     counts = batch.weights > 0
-    other, some = nearest(codes, counts)
+    other, some = _causal.nearest(codes, counts)
+    step = self.reach
+    if self.drawn:
+      step = _causal.drawn(self.reach, key, counts.shape)
     pick = lambda rows: jnp.take_along_axis(rows, other[..., None], 1)
-    moved = codes + self.reach * (pick(codes) - codes)
+    moved = codes + step * (pick(codes) - codes)
     spliced = jnp.where(
       counts[..., None], self._decode(params, moved), batch.inputs
     )
     clean = network(batch.inputs)
-    wanted = clean + self.reach * (pick(clean) - clean)
-    missed = jnp.square(network(spliced) - wanted).mean(-1)
+    wanted = clean + step * (pick(clean) - clean)
+    missed = _causal.DISTANCES[self.distance](network(spliced), wanted)
     return jnp.where(some, missed, 0)
 
   def _project(self, pre: Array) -> Array:
@@ -243,25 +269,6 @@ class CausalSAE:
       rows = _unit(rows)
     out = codes @ rows + params['decoder'].get('bias', 0)
     return _unit(out) if 'reconstruction' in self.normalise else out
-
-
-def nearest(codes: Array, counts: Array) -> tuple[Array, Array]:
-  """The nearest other vector of the same sequence, by Euclidean distance.
-
-  Args:
-    codes: [B, T, w].
-    counts: which vectors there are, bool [B, T].
-
-  Returns:
-    The position of the nearest that counts [B, T]; whether there is one, for
-    a vector that counts, bool [B, T].
-  """
-  squares = jnp.square(codes).sum(-1)
-  inner = jnp.einsum('btw,bsw->bts', codes, codes)
-  far = squares[:, :, None] + squares[:, None] - 2 * inner
-  others = counts[:, None, :] & ~jnp.eye(codes.shape[1], dtype=bool)
-  index = jnp.where(others, far, jnp.inf).argmin(-1)
-  return index, others.any(-1) & counts
 
 
 def _unit(x: Array) -> Array:

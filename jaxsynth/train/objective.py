@@ -14,7 +14,8 @@ whole: an objective that counts what happened in it is no mean of its parts.
 An objective may ask what a change of its inputs does to the network that they
 are activations of (a model whose `asks` is true): it is given `network`, a
 function of such inputs that returns the network's prediction, from a task that
-has `resumed`; see `jaxsynth.activations`.
+has `resumed`, see `jaxsynth.activations`; and `key`, of the update's noise (of
+the evaluation sets, always the same one), and `t`, the updates done.
 """
 
 import functools
@@ -23,6 +24,7 @@ from collections.abc import Callable
 import jax
 import optax
 
+from jaxsynth import rng
 from jaxsynth.errors import UserError
 from jaxsynth.models.base import Model
 from jaxsynth.optim.optimizers import Optimizer
@@ -30,7 +32,7 @@ from jaxsynth.tasks.base import Task
 from jaxsynth.train import data_axis, evaluation, weights
 from jaxsynth.train.program import Program, State
 from jaxsynth.train.supervised import section, supervised
-from jaxsynth.types import Array, Batch, PyTree, Run, Scalars
+from jaxsynth.types import Array, Batch, Key, PyTree, Run, Scalars
 
 OWN = 'own'
 
@@ -59,8 +61,10 @@ def _asks(model: Model) -> bool:
   return getattr(model, 'asks', False)
 
 
-def objective_of(task: Task, model: Model, task_params: PyTree) -> Callable:
-  """The model's objective, with the network where it asks for it.
+def objective_of(
+  task: Task, model: Model, task_params: PyTree, key: Key, t: Array
+) -> Callable:
+  """The model's objective, with what it asks for where it asks.
 
   Returns:
     (params, batch, memory, hparams) -> losses, scalars, memory.
@@ -70,7 +74,9 @@ def objective_of(task: Task, model: Model, task_params: PyTree) -> Callable:
 
   def asking(params, batch, memory, hparams):
     network = functools.partial(task.resumed, task_params, batch)
-    return model.objective(params, batch, memory, hparams, network)
+    return model.objective(
+      params, batch, memory, hparams, network=network, key=key, t=t
+    )
 
   return asking
 
@@ -140,8 +146,8 @@ def own_objective(
     task_hparams=task_hparams,
   )
 
-  def of_run(run: Run) -> Callable:
-    return objective_of(task, model, run.constants['task_params'])
+  def of_run(run: Run, key: Key, t: Array) -> Callable:
+    return objective_of(task, model, run.constants['task_params'], key, t)
 
   def init(run: Run) -> State:
     state = ordinary.init(run)
@@ -150,16 +156,18 @@ def own_objective(
   def step(run: Run, state: State, t: Array) -> tuple[State, Scalars]:
     batch = ordinary.draw(run, t) if run.drawn is None else run.drawn
     transform = optimizer.build(section(run.hparams, 'optimizer'))
-    advance = update(of_run(run), transform)
+    noise = rng.at(rng.stream(run.seeds, 'noise'), t)
+    advance = update(of_run(run, noise, t), transform)
     return advance(state, batch, section(run.hparams, 'model'))
 
   def evaluate(run: Run, state: State, t: Array) -> Scalars:
-    del t
     hparams = section(run.hparams, 'model')
+    noise = rng.stream(run.seeds, 'eval')
+    objective = of_run(run, noise, t)
     params = data_axis.whole(state['params'])
 
     def measured(batch: Batch):
-      losses, scalars, _ = of_run(run)(params, batch, state['memory'], hparams)
+      losses, scalars, _ = objective(params, batch, state['memory'], hparams)
       mean = lambda x: weights.mean(x, batch.weights)
       return mean(losses), jax.tree.map(mean, scalars)
 

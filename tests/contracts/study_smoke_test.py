@@ -70,7 +70,12 @@ def reproduce(name: str, folder: Path, **env: str) -> dict:
 
 OTHERS = [name for name in studies.names() if name != 'markov_mixture']
 # A minute of compiling and more: run on demand.
-SLOW = ('concept_space', 'function_composition', 'graph_navigation')
+SLOW = (
+  'concept_space',
+  'formal_language_sae',
+  'function_composition',
+  'graph_navigation',
+)
 
 
 @pytest.mark.parametrize(

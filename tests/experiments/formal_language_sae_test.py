@@ -162,18 +162,19 @@ def test_means_are_over_words():
 def test_every_language_and_recipe_of_every_preset_builds(preset):
   config = load_config(f'formal_language_sae:{preset}')
   options = plain(config)['measure']
-  shared = options['autoencoder']['model']
-  for name, recipe in options['recipes'].items():
-    fields = {**shared, **recipe['model']}
-    cls = base.get(fields.pop('name'))
-    model = make(cls, fields, name)
-    traced = set(recipe.get('traced', {}).get('model', {}))
-    assert traced <= set(model.hparams), name
-    assert model.width >= options['latents']
+  study.check(options)
+  assert options['site'] == 'blocks.0.resid_post'
   for changes in options['languages'].values():
     setup = build.build(of_sections(config, changes))
     assert setup.model.max_len >= setup.task.length - 1
-    assert options['site'] == 'blocks.0.resid_post'
+    own, shared = setup.measure, setup.measure['autoencoder']['model']
+    for name, recipe in own['recipes'].items():
+      fields = {**shared, **recipe['model']}
+      cls = base.get(fields.pop('name'))
+      model = make(cls, fields, name)
+      traced = set(recipe.get('traced', {}).get('model', {}))
+      assert traced <= set(model.hparams), name
+      assert model.width >= own['latents']
 
 
 def test_what_the_claims_are_about_must_be_there():
@@ -184,6 +185,10 @@ def test_what_the_claims_are_about_must_be_there():
       fewer = {k: v for k, v in options[section].items() if k != name}
       with pytest.raises(UserError, match=f'need {name!r} in measure'):
         study.check({**options, section: fewer})
+  own = {'english': {'measure': {'recipes': {'topk': {}}}}}
+  options['languages'] |= own
+  with pytest.raises(UserError, match='recipes of english are topk'):
+    study.check(options)
 
 
 def test_runs_become_recipes_and_seeds():
@@ -229,6 +234,12 @@ def test_numbers_from_made_up_results():
   r = xr.DataArray([[0.9, -0.6, 0.2], [0.7, 0.1, 0.1]], dims=('seed', 'latent'))
   effect = xr.DataArray([[0.1, -2, 0], [0.7, 0.1, 0]], dims=('seed', 'latent'))
   assert numbers.idle(r, effect).values.tolist() == [0.5, 0]
+  # With a second feature that all three latents follow and none moves.
+  more = (r, 0 * r + 0.6), (effect, 0 * effect)
+  both = [xr.concat(x, 'feature') for x in more]
+  assert numbers.idle(*both).values.tolist() == [4 / 5, 3 / 4]
+  best = xr.DataArray([[0.8, 0.79, 0.9], [0, 0, 0]], dims=('seed', 'feature'))
+  assert numbers.told(best).values.tolist() == [2 / 3, 0]
   assert numbers.moved(effect[0]).values.tolist() == [1, 0, 1]
 
 

@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import softmax
+from scipy.stats import entropy
 
 from jaxsynth.errors import UserError
-from jaxsynth.models import causal_sae
+from jaxsynth.models import _causal
 from jaxsynth.models.causal_sae import KINDS, CausalSAE
 from jaxsynth.types import Batch, Spec
 
@@ -116,8 +118,8 @@ def logits(x):
   return jnp.tanh(jnp.cumsum(x, 1)) @ jnp.asarray(mix, jnp.float32)
 
 
-def causal_by_hand(model, params, data, reach):
-  """Loops over sequences, tokens and other tokens."""
+def causal_by_hand(model, params, data, steps, distance):
+  """Loops over sequences, tokens and other tokens; steps are [B, T]."""
   x, counts = np.asarray(data.inputs), np.asarray(data.weights) > 0
   clean = np.asarray(logits(data.inputs))
   out = np.zeros((B, T))
@@ -132,29 +134,65 @@ def causal_by_hand(model, params, data, reach):
         continue
       far = [np.linalg.norm(codes[t] - codes[s]) for s in others]
       c = others[int(np.argmin(far))]
-      moved = codes[t] + reach * (codes[c] - codes[t])
+      moved = codes[t] + steps[b, t] * (codes[c] - codes[t])
       spliced[t] = moved @ np.asarray(params['decoder']['kernel'])
-      wanted[t] += reach * (clean[b, c] - clean[b, t])
+      wanted[t] += steps[b, t] * (clean[b, c] - clean[b, t])
     after = np.asarray(logits(jnp.asarray(spliced)[None])[0])
     if len(here) > 1:
-      out[b, here] = np.square(after - wanted).mean(-1)[here]
+      out[b, here] = distance(after[here], wanted[here])
   return out
 
 
-@pytest.mark.parametrize('reach', [0.02, 0.5])
-def test_causal_loss_equals_a_loop(reach):
-  model, params = built(kind='topk', reach=reach)
-  data = batch()
-  memory = model.memory(params)
-  arguments = (params, data, memory, {'causal': jnp.float32(2.0)})
-  loss, scalars, _ = jax.jit(lambda *a: model.objective(*a, network=logits))(
-    *arguments
+DISTANCES = {
+  'mse': lambda found, wanted: np.square(found - wanted).mean(-1),
+  # By scipy: the divergence of the second distribution from the first.
+  'kl': lambda found, wanted: entropy(
+    softmax(wanted, -1), softmax(found, -1), axis=-1
+  ),
+}
+
+
+@pytest.mark.parametrize(
+  ('reach', 'drawn', 'distance'),
+  [(0.02, False, 'mse'), (0.5, False, 'kl'), (1.0, True, 'mse')],
+)
+def test_causal_loss_equals_a_loop(reach, drawn, distance):
+  model, params = built(
+    kind='topk', reach=reach, drawn=drawn, distance=distance
   )
-  expected = causal_by_hand(model, params, data, reach)
-  assert (expected > 0).sum() > 3
+  data, key = batch(), jax.random.key(3)
+  arguments = (params, data, model.memory(params), {'causal': jnp.float32(2.0)})
+  loss, scalars, _ = jax.jit(
+    lambda *a: model.objective(*a, network=logits, key=key)
+  )(*arguments)
+  steps = np.full((B, T), reach)
+  if drawn:
+    steps = np.asarray(reach * jax.random.uniform(key, (B, T, 1)))[..., 0]
+  expected = causal_by_hand(model, params, data, steps, DISTANCES[distance])
+  assert (expected > 1e-4).sum() > 3
   np.testing.assert_allclose(scalars['causal_loss'], expected, atol=2e-5)
   total = scalars['mse'] + 2 * scalars['causal_loss']
   np.testing.assert_allclose(loss, total, rtol=1e-5)
+
+
+def test_drawn_steps_are_uniform_up_to_the_reach():
+  found = np.ravel(_causal.drawn(0.4, jax.random.key(0), (50, 100)))
+  assert len(np.unique(found)) > 4000
+  # Quantiles of U(0, 0.4), each within five standard errors of 5,000 draws.
+  for q in (0.1, 0.5, 0.9):
+    assert abs((found < 0.4 * q).mean() - q) < 5 * (q * (1 - q) / 5000) ** 0.5
+  assert (found <= 0.4).all()
+
+
+def test_the_weight_of_the_causal_loss_grows_over_its_ramp():
+  model, params = built(kind='topk', reach=0.5, causal=0.5, ramp=100)
+  data, memory = batch(), model.memory(params)
+  for t, weight in ((0, 0), (50, 0.25), (100, 0.5), (999, 0.5)):
+    loss, scalars, _ = model.objective(
+      params, data, memory, {}, network=logits, t=jnp.int32(t)
+    )
+    total = scalars['mse'] + weight * scalars['causal_loss']
+    np.testing.assert_allclose(loss, total, rtol=1e-5)
 
 
 def test_a_perfect_autoencoder_of_a_linear_network_has_no_causal_loss():
@@ -176,11 +214,11 @@ def test_a_perfect_autoencoder_of_a_linear_network_has_no_causal_loss():
 def test_nearest_is_another_one_that_counts():
   codes = jnp.asarray([[[0.0], [0.1], [5.0], [0.4]]])
   counts = jnp.asarray([[True, False, True, True]])
-  index, some = causal_sae.nearest(codes, counts)
+  index, some = _causal.nearest(codes, counts)
   assert index[0].tolist() == [3, 0, 3, 0]
   assert some[0].tolist() == [True, False, True, True]
   alone = jnp.asarray([[False, False, True, False]])
-  assert not causal_sae.nearest(codes, alone)[1].any()
+  assert not _causal.nearest(codes, alone)[1].any()
 
 
 def test_gradients_are_finite_where_everything_is_silent():
@@ -204,6 +242,10 @@ def test_gradients_are_finite_where_everything_is_silent():
     ({'sparsity': -1.0}, 'sparsity'),
     ({'reach': 1.5}, '0..1'),
     ({'reach': 0.2, 'normalise': ('input',)}, 'decoder'),
+    ({'reach': 0.2, 'distance': 'k1'}, "did you mean 'kl'"),
+    ({'ramp': 10}, 'need a model.reach'),
+    ({'drawn': True}, 'need a model.reach'),
+    ({'reach': 0.2, 'ramp': -1}, 'ramp'),
   ],
 )
 def test_impossible_recipes_are_refused(options, text):
