@@ -129,3 +129,35 @@ def isomaps(edits: xr.Dataset, run: int = 0):
       ax.spines[:].set_visible(False)
       style.tidy(ax, title=f'{order}, {title}')
   return fig
+
+
+def reasons(edits: xr.Dataset):
+  """How the rings wind, what they are worth, and how much is written."""
+  fig, axes = style.grid(1, 3, width=4.2, height=3.4)
+  spectrum = edits['windings'].rename(run='seed')
+  how = {'hue': 'order', 'log_steps': False}
+  curves.curves(axes[0, 0], spectrum, x='turn', **how)
+  axes[0, 0].set_xlabel('turns of the ring', fontsize=style.SMALL)
+  axes[0, 0].set_ylabel('share of the variance', fontsize=style.SMALL)
+  inferred = edits['accuracy'].sel({'class': 'logical'}, drop=True)
+  ringed = numbers.ringed(edits)
+  orders = [str(o) for o in edits['order'].values]
+  for order, colour in zip(orders, style.colours(len(orders))):
+    at = lambda x, o=order: x.sel(order=o).values
+    look = {'color': colour, 's': 24, 'label': order}
+    axes[0, 1].scatter(at(ringed), at(inferred), **look)
+  style.tidy(
+    axes[0, 1], x='share of the three commonest turns', y='logical accuracy'
+  )
+  style.legend(axes[0, 1])
+  change = edits['change'].mean('edit').sel(distance=slice(1, None))
+  found = change['distance'].values
+  curves.band(axes[0, 2], found, change.transpose('run', 'distance'))
+  axes[0, 2].set_xticks(found)
+  axes[0, 2].set_ylim(bottom=0)
+  style.tidy(
+    axes[0, 2],
+    x='distance of the new answer',
+    y='change of the value, of its size',
+  )
+  return fig
