@@ -27,6 +27,15 @@ def test_shares_are_of_the_variance(count):
   np.testing.assert_allclose(windings(points), expected, atol=1e-5)
 
 
+def test_half_as_many_turns_as_points_are_there_and_back():
+  """At N / 2 turns a circle is a segment; both have variance one here."""
+  segment = np.tile([[1.0], [-1.0]], (6, 1))
+  points = np.concatenate([circle(1, 12), segment], 1)
+  expected = np.zeros(6)
+  expected[[0, 5]] = 0.5
+  np.testing.assert_allclose(windings(points), expected, atol=1e-5)
+
+
 def test_points_in_no_order_have_all_turns_alike():
   points = jax.random.normal(jax.random.key(0), (200, 13, 40))
   np.testing.assert_allclose(windings(points).mean(0), 1 / 6, atol=0.01)
