@@ -119,10 +119,15 @@ def ringed(edits: xr.Dataset) -> xr.DataArray:
   return turns.isel(turn=0, drop=True).copy(data=most)
 
 
+def turned(edits: xr.Dataset) -> xr.DataArray:
+  """Degrees between neighbours on the commonest circle, [run]."""
+  turns = edits['windings'].idxmax('turn').mean('order')
+  return turns * 360 / edits.sizes['place']
+
+
 def reached(edits: xr.Dataset) -> xr.DataArray:
-  """What other facts of the edited order get of a change, [run]."""
-  share = edits['reach'].isel(order=0, drop=True).sel(distance=slice(1, None))
-  return share.mean(('edit', 'distance'))
+  """What facts of each order get of a change for another, [run, order]."""
+  return edits['reach'].sel(distance=slice(1, None)).mean(('edit', 'distance'))
 
 
 def times_changed(edits: xr.Dataset) -> xr.DataArray:

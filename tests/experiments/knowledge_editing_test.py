@@ -233,11 +233,13 @@ def made_up():
       'mistake': (dims[:3], mistake),
       'reach': (('run', 'distance', 'edit', 'order'), reach),
       'windings': (('run', 'order', 'turn'), windings),
+      'rings': (('run', 'order', 'place'), np.zeros((2, 3, 10))),
     },
     {
       'distance': np.arange(4),
       'editor': ['rome', 'memit'],
       'class': ['direct', 'logical', 'compositional'],
+      'turn': np.arange(1, 6),
     },
   )
 
@@ -254,7 +256,8 @@ def test_numbers_from_made_up_edits():
   close(numbers.taken(edits), 0.5)
   close(numbers.known(edits, 'logical'), 0.5)
   close(numbers.ringed(edits).mean('order'), 0.9)
-  close(numbers.reached(edits), 0.2)
+  close(numbers.turned(edits), 4 * 36)
+  close(numbers.reached(edits).isel(order=0), 0.2)
   close(numbers.times_changed(edits), 3)
   close(numbers.mistaken(edits), 5)
   R = np.repeat([2.0, 6.0, 8.0], 2)
