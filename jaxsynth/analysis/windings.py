@@ -9,6 +9,10 @@ of them that goes round w times while the ring is gone round once,
 A plane that Isomap finds shows a ring where most is at w = 1. One that winds
 two or three times is as good a code of it (neighbours are near, a step is a
 turn) and looks tangled there. Points in no order have 2 / (N - 1) at each w.
+
+Source: the spectrum of embeddings along the ring of residues in Nanda, Chan,
+Lieberum, Smith and Steinhardt (2023), "Progress measures for grokking via
+mechanistic interpretability", arXiv 2301.05217.
 """
 
 import jax
