@@ -5,9 +5,9 @@
 
 Each training of the five studies on sequences that draws its own data or has
 its own network is taken at the `--config` preset, one run on every device. For
-each, in a process of its own, `benchmarks.generators` times the batch against
-the same draws written plainly in numpy or Python, and the drawing of data
-against the step, both in the engine and layout of the training.
+each, in a process of its own, `benchmarks.generators` times a batch against
+the same draws written plainly in numpy or Python, and what share of the step
+drawing it takes, in the engine, the layout and on the devices of the training.
 
 A training is named as in the config of its study: by what it is called in
 `measure.variants`, or by the entry of `measure` that changes the task; `main`
