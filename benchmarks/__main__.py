@@ -27,6 +27,7 @@ ALL: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
   'sweep': ((), ('tiny',)),
   'scaling': ((), ('tiny',)),
   'generators': ((), _SIZES),
+  'studies': ((), ('quick',)),
   'grammars': ((), ('dyck', 'english', 'expr')),
   'generation': ((), ('tiny', 'small')),
   'regression': (('--ratio',), _SIZES),

@@ -3,7 +3,7 @@
   python -m benchmarks.generators --config=small
   python -m benchmarks.generators --config=small --task=concept_percolation
   python -m benchmarks.generators --study=function_composition
-  python -m benchmarks.generators --study=graph_navigation --variant=bernoulli
+  python -m benchmarks.generators --study=graph_navigation --training=motifs
 
 A task's `sample`, compiled, is timed against
 
@@ -13,10 +13,12 @@ A task's `sample`, compiled, is timed against
            that any sampler of theirs does
   write    writing arrays of the batch's shapes, which is the floor
 
-and, for the configs of `benchmarks.configs` or the `quick` one of a study, put
-beside the training step it feeds. Each of `--batches` batches has its own key;
-as many are drawn at once as the training loop draws ahead, inside one compiled
-loop on one device, so that starting the loop is not what is timed.
+Each of `--batches` batches has its own key; as many are drawn at once as the
+training loop draws ahead, inside one compiled loop on one device, so that
+starting the loop is not what is timed. The share of the training step that
+drawing takes, for the configs of `benchmarks.configs` or a training of a study
+(see `benchmarks.studies`), is timed in the engine and on all the devices of
+the training (see `benchmarks.shares`).
 """
 
 import functools
@@ -36,10 +38,10 @@ from benchmarks import (
   plain_matrices,
   plain_sentences,
   report,
+  shares,
+  studies,
 )
-from jaxsynth import build, lookup, rng
-from jaxsynth.errors import unknown
-from jaxsynth.studies.variants import of_sections
+from jaxsynth import build, rng
 from jaxsynth.tasks import base
 from jaxsynth.train import engine as engines
 from jaxsynth.train import layout as layouts
@@ -229,21 +231,6 @@ def setup_of(config: str, task: str) -> build.Setup:
   return build.build(build.complete(full))
 
 
-def setup_of_study(study: str, variant: str) -> build.Setup:
-  """The `quick` config of a study, or one of its variants.
-
-  Raises:
-    UserError: there is no such variant.
-  """
-  config = lookup.get('jaxsynth.configs', study, 'get_config')('quick')
-  if variant:
-    variants = config.measure.get('variants', {})
-    if variant not in variants:
-      raise unknown('variant', variant, variants)
-    config = of_sections(config, variants[variant].to_dict())
-  return build.build(config)
-
-
 def main() -> dict:
   parser = report.parser(
     'benchmarks.generators', __doc__, ['--config=tiny', '--config=paper']
@@ -251,14 +238,15 @@ def main() -> dict:
   add = parser.add_argument
   add('--config', default='small', help='tiny, small or paper')
   add('--task', default=FED, help='of the training step, with its own sizes')
-  add('--study', default='', help="instead of a config: a study's quick one")
-  add('--variant', default='', help='of the study, of its measure.variants')
+  add('--study', default='', help='instead of a config')
+  add('--training', default=studies.MAIN, help='of the study, by its name')
+  add('--preset', default='quick', help='of the study')
   add('--batches', type=int, default=50, help='drawn in one compiled loop')
   args = parser.parse_args()
   configs.size(args.config)
   layouts.configure()
   if args.study:
-    setup = setup_of_study(args.study, args.variant)
+    setup = studies.setup_of(args.study, args.training, args.preset)
   else:
     setup = setup_of(args.config, args.task)
   fed = setup.config['task']['name']
@@ -269,15 +257,16 @@ def main() -> dict:
     if name != fed and not args.study:
       rows.append(one(name, base.get(name)()))
   made = rows[0]
-  step = ours.Trainer(setup).step_seconds(windows=3) * len(jax.local_devices())
-  share = made['seconds']['ours'] / step
+  fed_seconds = shares.data_and_step(setup)
+  share = fed_seconds['data'] / fed_seconds['step']
   return report.record(
     'generators',
-    '-'.join(x for x in (args.study, args.variant) if x) or args.config,
+    f'{args.study}-{args.training}' if args.study else args.config,
     report.device(),
     batches_per_s=1 / made['seconds']['ours'],
     floor=1 / made['seconds']['write'],
     of_floor=made['times_write'],
+    seconds_of_step=fed_seconds['step'],
     share_of_step=share,
     tasks=rows,
     targets=[

@@ -205,6 +205,23 @@ def _generators(made: Sequence[dict]) -> str:
   return report.table(columns, rows)
 
 
+def _studies(made: Sequence[dict]) -> str:
+  rows = [
+    (
+      r['config'], x['study'], x['training'], x['task'], x['batch'],
+      x['seconds']['ours'] * 1e6, x['times_numpy'], x['seconds_of_step'] * 1e3,
+      x['share_of_step'],
+    )
+    for r in made
+    for x in r['trainings']
+  ]  # fmt: skip
+  columns = (
+    'preset', 'study', 'training', 'task', 'batch', 'a batch, µs',
+    'times numpy', 'a step, ms', 'of the step it feeds',
+  )  # fmt: skip
+  return report.table(columns, rows)
+
+
 def _regression(made: Sequence[dict]) -> str:
   rows = [
     (config, *count.values())
@@ -286,6 +303,7 @@ _SECTIONS: tuple[tuple[str, str, Callable], ...] = (
   ('One more run, one more hyperparameter', 'sweep', _sweep),
   ('More devices, more processes', 'scaling', _scaling),
   ('Data generators', 'generators', _generators),
+  ('Data of the studies', 'studies', _studies),
   ('Trajectories on disk', 'trajectory', _trajectory),
   ('What keeping a history costs a training', 'capture', _capture),
   ('Counts that do not depend on the clock', 'regression', _regression),

@@ -145,6 +145,31 @@ def through_files(setup: build.Setup) -> float:
   return len(setup.sweep.runs()) * steps / (ended - told[0][0])
 
 
+def _nothing(run, state, t):
+  """Measures nothing: half of the compiling is left out."""
+  return {}
+
+
+def _in_turn(trainers: dict[str, ours.Trainer]) -> dict[str, float]:
+  """Median seconds of a run-step of each; a slow minute falls on all alike."""
+  seconds: dict[str, list[float]] = {n: [] for n in trainers}
+  for _ in range(5):
+    for name, trainer in trainers.items():
+      seconds[name].append(trainer.step_seconds(windows=1, seconds=0.7))
+  return {n: report.spread(v)['median'] for n, v in seconds.items()}
+
+
+def data_and_step(setup: build.Setup) -> dict[str, float]:
+  """Seconds in which every device draws one batch, or makes one step."""
+  programs = {'data': data_alone(setup), 'step': setup.program()}
+  trainers = {
+    n: ours.Trainer(setup, p._replace(evaluate=_nothing))
+    for n, p in programs.items()
+  }
+  devices = len(jax.local_devices())
+  return {n: devices * s for n, s in _in_turn(trainers).items()}
+
+
 def measure(
   config: str, layout: str = 'auto', overrides: Sequence[str] = ()
 ) -> dict:
@@ -161,10 +186,8 @@ def measure(
     'repeated_batch': repeating(setup, setup.optimizer),
     'loss_only': without_metrics(setup),
   }
-  # None of these timings evaluates: half of the compiling is left out.
-  nothing = lambda run, state, t: {}
   trainers = {
-    n: ours.Trainer(setup, p._replace(evaluate=nothing))
+    n: ours.Trainer(setup, p._replace(evaluate=_nothing))
     for n, p in programs.items()
   }
   kept = dataclasses.replace(
@@ -172,13 +195,9 @@ def measure(
   )
   keeping = dataclasses.replace(setup, train=kept)
   trainers['kept_step'] = ours.Trainer(
-    keeping, setup.program()._replace(evaluate=nothing), events=True
+    keeping, setup.program()._replace(evaluate=_nothing), events=True
   )
-  seconds: dict[str, list[float]] = {n: [] for n in trainers}
-  for _ in range(5):  # in turn, so that a slow minute falls on all alike
-    for name, trainer in trainers.items():
-      seconds[name].append(trainer.step_seconds(windows=1, seconds=0.7))
-  s = {n: report.spread(v)['median'] for n, v in seconds.items()}
+  s = _in_turn(trainers)
   s['data_left_out'] = max(0.0, s['step'] - s.pop('repeated_batch'))
   s['metrics'] = max(0.0, s['step'] - s.pop('loss_only'))
   s['snapshot'] = max(0.0, s.pop('kept_step') - s['step'])

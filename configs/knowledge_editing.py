@@ -5,13 +5,18 @@
 | preset   | time               | what it decides                          |
 |----------|--------------------|------------------------------------------|
 | smoke    | seconds            | nothing: that everything runs            |
-| quick    | two CPU cores      | all claims, on 32 entities               |
-| standard | two CPU cores      | the same on 64 entities, more edits      |
+| quick    | two CPU cores      | all claims, on 64 entities, width 16     |
+| standard | two CPU cores      | the same on 128, width 24, more edits    |
 | paper    | an accelerator     | the published sizes: 2,048 entities,     |
 |          |                    | width 24, 150,000 steps of 256 sequences |
 
 What is held out is inferred late in a long training with strong weight decay
-and a learning rate that falls to zero.
+and a learning rate that falls to zero. Entities outnumber the width, as in the
+source: where they do not, each has room of its own, and edits cost little.
+
+AlphaEdit's published ridge of 1 is in the units of a large network's keys.
+Here |k|^2 is about 0.15, of which 0.04 lies in its null space: a ridge of 1
+would write 4 % of a change, one of 0.01 writes 80 %.
 
 `measure` says how edits are made: in the MLP of which `block`, at which
 `subject` ('entity' or 'relation', the token whose key is edited), read after
@@ -30,14 +35,14 @@ WARMUP = 100
 
 
 def _small() -> dict:
-  steps = 8000
+  steps = 24_000
   return {
     'study': 'knowledge_editing',
-    'task': {'name': 'knowledge_graph', 'num_entities': 32, 'eval_size': 128},
+    'task': {'name': 'knowledge_graph', 'num_entities': 64, 'eval_size': 128},
     'model': {
       'name': 'transformer',
       'num_layers': 2,
-      'd_model': 32,
+      'd_model': 16,
       'num_heads': 4,
       'max_len': 16,
       'activation': 'gelu_tanh',
@@ -58,7 +63,9 @@ def _small() -> dict:
       'evals': 'log:24',
       'call_steps': 200,
     },
-    'sweep': {'seeds': 3},
+    # Seeds 0 to 2 had been seen with 32 entities at width 32, seeds 3 to 5 with
+    # 16,000 steps, after which they did not recall all they were told.
+    'sweep': {'seeds': 3, 'first_seed': 6},
     'measure': {
       'block': 0,
       'subject': 'relation',
@@ -68,7 +75,7 @@ def _small() -> dict:
       'edits': 8,
       'weight': 1.0,
       'threshold': 1e-2,
-      'ridge': 1.0,
+      'ridge': 0.01,
       'descent': {
         'steps': 25,
         'rate': 0.05,
@@ -98,8 +105,9 @@ def _smoke() -> dict:
 
 
 def _standard() -> dict:
-  c, steps = _small(), 24_000
-  c['task'] |= {'num_entities': 64}
+  c, steps = _small(), 40_000
+  c['task'] |= {'num_entities': 128}
+  c['model'] |= {'d_model': 24}
   c['optimizer'] |= {'decay_steps': steps - WARMUP}
   c['train'] |= {'steps': steps}
   c['sweep'] = {'seeds': 4}

@@ -129,3 +129,37 @@ def isomaps(edits: xr.Dataset, run: int = 0):
       ax.spines[:].set_visible(False)
       style.tidy(ax, title=f'{order}, {title}')
   return fig
+
+
+def reasons(edits: xr.Dataset):
+  """How the rings wind, whom an edit reaches, and how much it writes."""
+  fig, axes = style.grid(1, 3, width=4.2, height=3.4)
+  spectrum = edits['windings'].rename(run='seed')
+  curves.curves(axes[0, 0], spectrum, x='turn', hue='order', log_steps=False)
+  axes[0, 0].set_xlabel('turns of the ring', fontsize=style.SMALL)
+  axes[0, 0].set_ylabel('share of the variance', fontsize=style.SMALL)
+  reach = numbers.reached(edits)
+  drop = numbers.farthest(numbers.lost(edits))
+  orders = [str(o) for o in edits['order'].values]
+  for order, colour in zip(orders, style.colours(len(orders))):
+    at = lambda x, o=order: x.sel(order=o).values
+    look = {'color': colour, 's': 24, 'label': order}
+    axes[0, 1].scatter(at(reach), at(drop), **look)
+  last = int(edits['distance'].values[-1])
+  style.tidy(
+    axes[0, 1],
+    x='share of an edit that other facts get',
+    y=f'drop of direct accuracy, distance {last}',
+  )
+  style.legend(axes[0, 1])
+  change = edits['change'].mean('edit').sel(distance=slice(1, None))
+  found = change['distance'].values
+  curves.band(axes[0, 2], found, change.transpose('run', 'distance'))
+  axes[0, 2].set_xticks(found)
+  axes[0, 2].set_ylim(bottom=0)
+  style.tidy(
+    axes[0, 2],
+    x='distance of the new answer',
+    y='change of the value, of its size',
+  )
+  return fig

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from jaxsynth.analysis.shattering import shattering
+from jaxsynth.analysis.windings import windings
 from jaxsynth.errors import UserError, unknown
 from jaxsynth.experiments._knowledge_editing_questions import (
   CLASSES,
@@ -19,6 +20,8 @@ from jaxsynth.experiments._knowledge_editing_questions import (
   asked,
   chosen_edits,
   examination,
+  facts_alone,
+  gap,
   manifolds,
   said,
 )
@@ -62,7 +65,9 @@ def editor(task, model, graph, params: PyTree, options: dict, inputs: Array):
     inputs: what the moments of keys are taken over, [B, T].
 
   Returns:
-    fn(one of Edits, methods) -> the edited parameters of each.
+    fn(one of Edits, methods) -> the edited parameters of each, and of what
+    is written: `change` [], |v* - v_0| / |v_0|, and `reach` [O], the median
+    share of it that the values of facts get, see `rome.reach`.
   """
   apply, memory = model.apply, edits.mlp(options['block'])
   C = edits.moment(apply, params, memory, inputs)
@@ -80,7 +85,11 @@ def editor(task, model, graph, params: PyTree, options: dict, inputs: Array):
     subject = position - SUBJECTS.index(options['subject'])
     return edits.Fact(batch.inputs, subject, position, edit.answer)
 
-  def edited(edit: Edits, methods: tuple[str, ...]) -> list[PyTree]:
+  token = SUBJECTS[::-1].index(options['subject'])
+  facts = facts_alone(task, apply, params)[memory.key][:, token]
+  facts = facts.reshape(task.num_orders, -1, facts.shape[-1])
+
+  def edited(edit: Edits, methods: tuple[str, ...]):
     f = fact(edit)
     (change,) = edits.target(apply, params, [memory.value], f, descent)
     many, changes = jax.tree.map(lambda x: x[None], (f, change))
@@ -97,9 +106,22 @@ def editor(task, model, graph, params: PyTree, options: dict, inputs: Array):
         *start, [null], many, changes, ridge
       ),
     }
-    return [ways[m]() for m in methods]
+    value, key = edits.read(apply, params, f, [memory.value, memory.key])
+    size = jnp.linalg.norm
+    written = {
+      'change': size(change) / size(value),
+      'reach': jnp.median(jnp.abs(rome.reach(C, key, facts)), 1),
+    }
+    return [ways[m]() for m in methods], written
 
   return edited
+
+
+def turns(task, graph, shape: Array) -> Array:
+  """How the manifolds [R, N, D] wind, means over relations, [O, N // 2]."""
+  by_order = shape.reshape(task.num_orders, -1, *shape.shape[1:])
+  along = jax.vmap(lambda points, ring: points[:, ring])
+  return windings(along(by_order, graph.rings)).mean(1)
 
 
 def editing(task, model, options: dict, methods: tuple[str, ...]):
@@ -116,10 +138,13 @@ def editing(task, model, options: dict, methods: tuple[str, ...]):
     edits, O orders and C classes: accuracy [O, C] before; known [], the share
     of all facts; drop [K + 1, n, M, O, C]; shattering [K + 1, n, M, O]; taken
     [K + 1, n, M], whether the new answer is given after other prefixes;
-    corrections [], how many of the first distance are real; null [], the share
-    of the directions of keys that AlphaEdit may use; rings [O, N]; shape
-    [O, N, D] and, for the first method, new_shape [K + 1, n, O, N, D]: the
-    manifolds of one step clockwise on each ring.
+    change [K + 1, n] and reach [K + 1, n, O] of what is written, see `editor`;
+    mistake [K + 1, n], steps from what is said to the new answer; corrections
+    [], how many of the first distance are real; null [], the share of the
+    directions of keys that AlphaEdit may use; windings [O, N // 2] of the
+    manifolds, means over relations; rings [O, N]; shape [O, N, D] and, for
+    the first method, new_shape [K + 1, n, O, N, D]: the manifolds of one step
+    clockwise on each ring.
   """
   n, K, orders = options['edits'], task.num_steps, task.num_orders
   prefixes, clockwise = options['prefixes'], np.arange(orders) * 2 * K
@@ -161,9 +186,11 @@ def editing(task, model, options: dict, methods: tuple[str, ...]):
         return made, moved[clockwise]
 
       kernel = lambda p: edits.layer(p, memory)['kernel']
-      changes = [kernel(p) - kernel(params) for p in edited(edit, methods)]
+      networks, written = edited(edit, methods)
+      changes = [kernel(p) - kernel(params) for p in networks]
       made, moved = jax.lax.map(judged, jnp.stack(changes))
-      return {**made, 'new_shape': moved[0]}
+      mistake = gap(task, graph, says(params, again)[0], edit.answer)
+      return {**made, **written, 'mistake': mistake, 'new_shape': moved[0]}
 
     results = jax.lax.map(carried_out, todo)
     C = edits.moment(apply, params, memory, inputs)
@@ -174,6 +201,7 @@ def editing(task, model, options: dict, methods: tuple[str, ...]):
       'known': right.mean(),
       'corrections': jnp.minimum(corrections, n),
       'null': null.mean(),
+      'windings': turns(task, graph, shape),
       'shape': shape[clockwise],
       'rings': graph.rings,
     }
@@ -186,6 +214,10 @@ DIMS = {
   'drop': ('distance', 'edit', 'editor', 'order', 'class'),
   'shattering': ('distance', 'edit', 'editor', 'order'),
   'taken': ('distance', 'edit', 'editor'),
+  'change': ('distance', 'edit'),
+  'reach': ('distance', 'edit', 'order'),
+  'mistake': ('distance', 'edit'),
+  'windings': ('order', 'turn'),
   'shape': ('order', 'entity', 'width'),
   'rings': ('order', 'place'),
   'new_shape': ('distance', 'edit', 'order', 'entity', 'width'),
@@ -207,6 +239,7 @@ def measure(
         'editor': list(METHODS),
         'order': [*ORDERS][: task.num_orders],
         'class': list(CLASSES),
+        'turn': np.arange(1, task.num_entities // 2 + 1),
       },
       title='edits',
     ),

@@ -2,8 +2,10 @@
 
 All take `edits`, of many single edits: shattering [run, distance, edit,
 editor, order], drop [.., order, class] of accuracy, taken [run, distance,
-edit, editor], accuracy [run, order, class] before, and corrections [run].
-Distance 0 stands for corrections, of which the first `corrections` are real.
+edit, editor], accuracy [run, order, class] before, corrections [run]; and of
+what the network is and what is written: windings [run, order, turn], change,
+mistake [run, distance, edit] and reach [.., order]. Distance 0 stands for
+corrections, of which the first `corrections` are real.
 """
 
 import numpy as np
@@ -11,6 +13,8 @@ import xarray as xr
 
 # A drop of accuracy below one point counts as one.
 POINT = 0.01
+# A ring that was learned winds in few ways.
+TURNS = 3
 
 
 def real(edits: xr.Dataset, what: str) -> xr.DataArray:
@@ -106,3 +110,33 @@ def others_times_torn(edits: xr.Dataset) -> xr.DataArray:
 def known(edits: xr.Dataset, kind: str) -> xr.DataArray:
   """Accuracy of a class before any edit, mean over orders."""
   return edits['accuracy'].sel({'class': kind}, drop=True).mean('order')
+
+
+def ringed(edits: xr.Dataset) -> xr.DataArray:
+  """The share of the commonest `TURNS` numbers of turns, [run, order]."""
+  turns = edits['windings'].transpose(..., 'turn')
+  most = np.sort(turns.values, -1)[..., -TURNS:].sum(-1)
+  return turns.isel(turn=0, drop=True).copy(data=most)
+
+
+def turned(edits: xr.Dataset) -> xr.DataArray:
+  """Degrees between neighbours on the commonest circle, [run]."""
+  turns = edits['windings'].idxmax('turn').mean('order')
+  return turns * 360 / edits.sizes['place']
+
+
+def reached(edits: xr.Dataset) -> xr.DataArray:
+  """What facts of each order get of a change for another, [run, order]."""
+  return edits['reach'].sel(distance=slice(1, None)).mean(('edit', 'distance'))
+
+
+def times_changed(edits: xr.Dataset) -> xr.DataArray:
+  """Size of the change of value at the largest distance over that at 1."""
+  change = edits['change'].mean('edit')
+  return farthest(change) / nearest(change)
+
+
+def mistaken(edits: xr.Dataset) -> xr.DataArray:
+  """Steps from the answer to the right one of facts to be corrected, [run]."""
+  wrong = real(edits, 'mistake').sel(distance=0, drop=True)
+  return wrong.mean('edit')

@@ -96,13 +96,18 @@ def examination(task, graph, key: Key, count: int, prefixes: int) -> Asked:
   return jax.tree.map(joined, bare(alone), bare(two))
 
 
-def manifolds(task, apply, params: PyTree) -> Array:
-  """What the last block writes at r of `x r`, [R, N, D]."""
+def facts_alone(task, apply, params: PyTree) -> dict[str, Array]:
+  """Activations of all facts `x r` without prefixes, [R N, 2, width]."""
   N, R = task.num_entities, task.num_relations
   r, x = jnp.indices((R, N)).reshape(2, -1)
-  acts = apply(params, jnp.stack([x, N + r], 1)).acts
+  return apply(params, jnp.stack([x, N + r], 1)).acts
+
+
+def manifolds(task, apply, params: PyTree) -> Array:
+  """What the last block writes at r of `x r`, [R, N, D]."""
+  acts = facts_alone(task, apply, params)
   last = [name for name in acts if name.endswith('.resid_post')][-1]
-  return acts[last][:, 1].reshape(R, N, -1)
+  return acts[last][:, 1].reshape(task.num_relations, task.num_entities, -1)
 
 
 def candidates(task, graph, key: Key, right: Array, count: int, n_wrong: int):
@@ -139,6 +144,13 @@ def new_answers(task, graph, entity, relation, distance, side) -> Array:
   place = jnp.argsort(ring)[graph.answers[entity, relation]]
   moved = place + jnp.where(side, distance, -distance)
   return ring[moved % task.num_entities]
+
+
+def gap(task, graph, a: Array, b: Array) -> Array:
+  """Steps between entities on the first ring, the shorter way round."""
+  place = jnp.argsort(graph.rings[0])
+  ahead = (place[a] - place[b]) % task.num_entities
+  return jnp.minimum(ahead, task.num_entities - ahead)
 
 
 class Edits(NamedTuple):

@@ -39,9 +39,29 @@ def update(moment: Array, key: Array, residual: Array) -> Array:
   Returns:
     U, [F, D].
   """
-  values, vectors = floored(moment)
-  way = vectors @ (vectors.T @ key / values)
+  way = _way(moment, key)
   return jnp.outer(way, residual) / (way @ key)
+
+
+def reach(moment: Array, key: Array, others: Array) -> Array:
+  """How much of what is written for a key the values of others get.
+
+  Args:
+    moment: C, [F, F].
+    key: k*, [F].
+    others: other keys k, [..., F].
+
+  Returns:
+    k C^-1 k* / (k* C^-1 k*), [...]: 1 at k* itself.
+  """
+  way = _way(moment, key)
+  return others @ way / (way @ key)
+
+
+def _way(moment: Array, key: Array) -> Array:
+  """C^-1 k*, [F]."""
+  values, vectors = floored(moment)
+  return vectors @ (vectors.T @ key / values)
 
 
 def edit(

@@ -145,6 +145,12 @@ def test_edits_that_change_nothing_cost_nothing_and_others_do(world):
   np.testing.assert_allclose(still['new_shape'], expected, atol=1e-4)
   assert (moved['shattering'] > 1e-4).all()
   np.testing.assert_array_equal(still['accuracy'], moved['accuracy'])
+  assert np.abs(still['change']).max() == 0
+  assert (moved['change'] > 0.1).all()
+  assert moved['reach'].shape == (3, 3, 3)
+  assert (moved['reach'] > 0).all()
+  assert (moved['reach'] < 1).all()
+  np.testing.assert_allclose(moved['windings'].sum(-1), 1, rtol=1e-5)
 
 
 def test_edits_that_cannot_reach_an_answer_are_refused(world):
@@ -169,6 +175,34 @@ def test_manifolds_are_read_at_the_relation(world):
   )
 
 
+class Winding:
+  """A network whose ring of order o winds o + 1 times."""
+
+  def __init__(self, graph):
+    self.places = jnp.argsort(graph.rings, 1)
+
+  def apply(self, params, inputs):
+    entity, relation = inputs[:, :1], inputs[:, 1:] - 11
+    order = relation // 4
+    angle = 2 * jnp.pi * (order + 1) * self.places[order, entity] / 11
+    point = jnp.stack([jnp.cos(angle), jnp.sin(angle)], -1)
+    return Output(None, {'blocks.0.resid_post': point.repeat(2, 1)})
+
+
+def test_windings_are_read_along_the_ring_of_each_order(graph):
+  points = questions.manifolds(TASK, Winding(graph).apply, None)
+  shares = measures.turns(TASK, graph, points)
+  np.testing.assert_allclose(shares, np.eye(5)[:3], atol=1e-5)
+
+
+def test_steps_between_entities_are_the_shorter_way_round(graph):
+  ring = np.asarray(graph.rings[0])
+  places = np.arange(11)
+  steps = [questions.gap(TASK, graph, ring[p], ring[3]) for p in places]
+  expected = [3, 2, 1, 0, 1, 2, 3, 4, 5, 5, 4]
+  np.testing.assert_array_equal(steps, expected)
+
+
 def made_up():
   """Two runs, two edits, distances 0 to 3, two methods, three orders."""
   R = np.array([1.0, 2.0, 6.0, 8.0])[None, :, None, None, None]
@@ -180,6 +214,11 @@ def made_up():
   drop = drop * np.ones((2, 4, 2, 2, 3, 3))
   drop[:, 3, :, :, 2] = 0.1
   accuracy = np.broadcast_to([0.9, 0.5, 0.7], (2, 3, 3))
+  change = np.array([9.0, 0.5, 0.75, 1.5])[None, :, None] * np.ones((2, 4, 2))
+  mistake = np.array([[5.0, 9.0], [1, 1], [2, 2], [3, 3]]) * np.ones((2, 1, 1))
+  reach = np.ones((2, 4, 2, 3)) * [0.2, 0.1, 0.1]
+  reach[:, 0] = 0.9  # of corrections
+  windings = np.broadcast_to([0.1, 0.3, 0.0, 0.4, 0.2], (2, 3, 5))
   taken = np.ones((2, 4, 2, 2))
   taken[:, 1:, 1, 1] = 0
   dims = ('run', 'distance', 'edit', 'editor', 'order')
@@ -190,11 +229,17 @@ def made_up():
       'taken': (dims[:4], taken),
       'accuracy': (('run', 'order', 'class'), accuracy),
       'corrections': ('run', [1, 1]),
+      'change': (dims[:3], change),
+      'mistake': (dims[:3], mistake),
+      'reach': (('run', 'distance', 'edit', 'order'), reach),
+      'windings': (('run', 'order', 'turn'), windings),
+      'rings': (('run', 'order', 'place'), np.zeros((2, 3, 10))),
     },
     {
       'distance': np.arange(4),
       'editor': ['rome', 'memit'],
       'class': ['direct', 'logical', 'compositional'],
+      'turn': np.arange(1, 6),
     },
   )
 
@@ -210,6 +255,11 @@ def test_numbers_from_made_up_edits():
   close(numbers.as_far(edits), 0.1 / 0.4)
   close(numbers.taken(edits), 0.5)
   close(numbers.known(edits, 'logical'), 0.5)
+  close(numbers.ringed(edits).mean('order'), 0.9)
+  close(numbers.turned(edits), 4 * 36)
+  close(numbers.reached(edits).isel(order=0), 0.2)
+  close(numbers.times_changed(edits), 3)
+  close(numbers.mistaken(edits), 5)
   R = np.repeat([2.0, 6.0, 8.0], 2)
   drop = np.repeat([0.001, 0.2, 0.3], 2)
   close(numbers.explained(edits), np.corrcoef(R, drop)[0, 1] ** 2)

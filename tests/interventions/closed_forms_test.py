@@ -39,6 +39,14 @@ def test_rome_gives_the_key_its_value_exactly(seed):
   assert np.linalg.matrix_rank(change, tol=1e-4) == 1
 
 
+def test_what_others_get_of_a_change_by_rome_is_their_reach():
+  moment, keys, residuals = problem(2)
+  change = rome.update(moment, keys[0], residuals[0])
+  share = rome.reach(moment, keys[0], keys)
+  assert float(share[0]) == pytest.approx(1, abs=1e-4)
+  close(keys @ change, np.outer(share, residuals[0]))
+
+
 def test_rome_is_the_constrained_least_squares_of_scipy():
   """min tr(U^T C U) subject to k U = r, by a general solver."""
   moment, keys, residuals = map(np.asarray, problem(1, 4, 3))
