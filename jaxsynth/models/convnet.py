@@ -1,16 +1,17 @@
 """A small convolutional classifier of images, with a head for each label.
 
-  h_0 = x,  h_{i+1} = act(conv(h_i)),  p = mean of h_L over pixels
+  h_0 = x,  h_{i+1} = act(conv(h_i)),  p = [mean, maximum] of h_L over pixels
   logits of label j = p W_j + b_j
 
 with 3 x 3 convolutions of stride 2, each of which halves the image, and act the
-exact GELU. A task whose target is one label has logits [B, V]; one of n labels
-[B, n, V].
+exact GELU. The mean tells how much of something there is, the maximum whether
+it is there at all: a small shape hardly moves the mean of an image. A task
+whose target is one label has logits [B, V]; one of n labels [B, n, V].
 
 Parameters: convs_{i}.{kernel,bias} [3, 3, in, F_i], [F_i]; heads.kernel
-[F_L, n, V] and heads.bias [n, V].
+[2 F_L, n, V] and heads.bias [n, V].
 
-Source: convolutions that halve the image, then the mean over it, as in
+Source: convolutions that halve the image, then a pool over all of it, as in
 Springenberg, Dosovitskiy, Brox and Riedmiller (2014), arXiv 1412.6806; one head
 for each concept after Park, Okawa, Lee, Lubana and Tanaka (2024), arXiv
 2406.19370.
@@ -36,7 +37,7 @@ class ConvNet:
   | site       | shape           | what                          |
   |------------|-----------------|-------------------------------|
   | convs.{i}  | [B, s, s, F_i]  | after a convolution and act   |
-  | pooled     | [B, F]          | their mean over the image     |
+  | pooled     | [B, 2 F]        | mean and maximum over pixels  |
   | output     | [B, ..., V]     | the logits, the prediction    |
 
   Attributes:
@@ -120,7 +121,8 @@ class _Network(nn.Module):
     for i, width in enumerate(self.config.channels):
       conv = Conv(width, stride=2, patches=self.patches, name=f'convs_{i}')
       x = site(f'convs.{i}', jax.nn.gelu(conv(x), approximate=False))
-    pooled = site('pooled', x.mean((1, 2)))
+    pooled = jnp.concatenate([x.mean((1, 2)), x.max((1, 2))], -1)
+    pooled = site('pooled', pooled)
     logits = nn.DenseGeneral(self.heads, name='heads')(pooled)
     return site('output', logits)
 

@@ -25,7 +25,7 @@ def built():
 
 
 def test_it_is_that_of_scipy_in_another_order(built):
-  """Convolutions by scipy, then every second pixel, GELU, mean and heads."""
+  """Convolutions by scipy, then every second pixel, GELU, pools and heads."""
   params, x, out = jax.device_get(built)
   h = x
   for i in range(2):
@@ -44,8 +44,9 @@ def test_it_is_that_of_scipy_in_another_order(built):
     h = h * special.ndtr(h)
     np.testing.assert_allclose(out.acts[f'convs.{i}'], h, rtol=1e-4, atol=1e-5)
   heads = params['heads']
-  assert heads['kernel'].shape == (5, 2, 2)
-  logits = np.einsum('bf,fnv->bnv', h.mean((1, 2)), heads['kernel'])
+  assert heads['kernel'].shape == (10, 2, 2)
+  pooled = np.concatenate([h.mean((1, 2)), h.max((1, 2))], 1)
+  logits = np.einsum('bf,fnv->bnv', pooled, heads['kernel'])
   np.testing.assert_allclose(
     out.prediction, logits + heads['bias'], rtol=1e-4, atol=1e-5
   )

@@ -69,11 +69,26 @@ def test_the_class_that_no_denoiser_sees_is_a_set_of_its_own():
   assert len(np.unique(evals['in_distribution'].targets, axis=0)) == 8
 
 
+def test_noise_is_as_large_as_said_and_in_no_evaluation_set():
+  noisy = ConceptLabels(noise=0.4, eval_size=4, blur=0.375)
+  quiet = ConceptLabels(eval_size=4, blur=0.375)
+  sample = lambda task: jax.jit(
+    lambda w: task.sample(w, KEY, jnp.int32(0), 300)
+  )(WORLD)
+  added = np.asarray(sample(noisy).inputs - sample(quiet).inputs)
+  deviations = np.sort(added.std((1, 2, 3)))
+  expected = 0.4 * (np.arange(300) + 0.5) / 300
+  assert abs(deviations - expected).max() < 0.05
+  evals = [jax.jit(t.evals)(WORLD, KEY)['all_on'] for t in (noisy, quiet)]
+  np.testing.assert_array_equal(*(e.inputs for e in evals))
+
+
 @pytest.mark.parametrize(
   ('make', 'says'),
   [
     (lambda: ConceptLabels(third='shap'), 'shape'),
     (lambda: ConceptLabels(eval_size=0), 'eval_size'),
+    (lambda: ConceptLabels(noise=-0.1), 'noise'),
     (lambda: TASK.check(colour_signal=0.0), 'colour_signal'),
   ],
 )
