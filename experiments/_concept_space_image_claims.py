@@ -17,8 +17,8 @@ IMAGES = (
     Gate('>=', 0.95),
     'the classifier before training',
     'Pilots: 0.996 in all three seeds. The mean of the image alone, and '
-    'training without noise, read real images as well, but pale generations '
-    'like coins.',
+    'training without noise, read real images as well, but called pale blue '
+    'generations red.',
   ),
   Claim(
     'templates_read_generations_alike',
@@ -39,9 +39,10 @@ IMAGES = (
     Gate('>=', 0.5, tests='direction'),
     'the network before training, through the same pipeline',
     'Pilots: 0.63, 0.94 and 0.63 at least by any of three classifiers, 1, 1 '
-    'and 1 at most; 1, 1 and 0.96 by the nearest template. A learning rate of '
-    '0.002 with blurred shapes and a weaker colour (0.5) gave 0.29; a constant '
-    'rate goes on losing the class now and then; 1,200 steps gave less.',
+    'and 0.88 at most; 1, 1 and 0.96 by the nearest template. A learning rate '
+    'of 0.002 with blurred shapes and a weaker colour (0.5) gave 0.29; a '
+    'constant rate goes on losing the class now and then; 1,200 steps gave '
+    'less.',
   ),
   Claim(
     'images_learn_it_by_templates',

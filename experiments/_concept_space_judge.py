@@ -1,11 +1,12 @@
-"""What judges the images of the study `concept_space`: a trained classifier.
+"""What judges the images of the study `concept_space`: trained classifiers.
 
 A network with a head for each concept is trained on images of all classes,
 those that no denoiser sees among them, and says of a generation with which
 probability each concept is on. It is a training of its own, with seeds of its
-own, one for every cell of signals; a run's images are judged by the network
-that was trained on its signals. Nearest templates, which need no training, read
-the same images as a check.
+own, some for every cell of signals; a run's images are judged by the mean of
+those that were trained on its signals, since on pale shapes, which no real
+image has, one classifier leans to red and another to blue. Nearest templates,
+which need no training, read the same images as a check.
 
 Source: Park, Okawa, Lee, Lubana and Tanaka (2024), arXiv 2406.19370.
 """
