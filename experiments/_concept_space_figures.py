@@ -1,4 +1,4 @@
-"""The figures of the study `concept_space`, drawn from its results."""
+"""The figures of the study `concept_space`: vectors."""
 
 import numpy as np
 import xarray as xr
@@ -17,7 +17,7 @@ def smoothed(path: np.ndarray) -> np.ndarray:
   return np.asarray(concept_paths.smoothed(path, numbers.PATH))
 
 
-def corners(ax) -> None:
+def corners(ax, labels: dict[str, str] = LABELS) -> None:
   """The unit square with its four classes and the diagonal."""
   ax.plot([0, 1], [0, 1], ':', color=style.MUTED, linewidth=1)
   for x, y in ((0, 0), (1, 0), (0, 1), (1, 1)):
@@ -34,10 +34,12 @@ def corners(ax) -> None:
   ax.set_xlim(-0.03, 1.03)
   ax.set_ylim(-0.03, 1.03)
   ax.set_aspect('equal')
-  style.tidy(ax, **LABELS)
+  style.tidy(ax, **labels)
 
 
-def draw_paths(ax, data: xr.Dataset, axis: str, what: str) -> None:
+def draw_paths(
+  ax, data: xr.Dataset, axis: str, what: str, labels: dict[str, str] = LABELS
+) -> None:
   """Mean path of each cell, those of single seeds faint behind it."""
   values = numbers.values_of(data, axis)
   for i, (value, colour) in enumerate(zip(values, style.shades(len(values)))):
@@ -48,7 +50,7 @@ def draw_paths(ax, data: xr.Dataset, axis: str, what: str) -> None:
       *smoothed(each.mean(0)).T, color=colour, linewidth=2,
       label=f'{what} = {value:g}',
     )  # fmt: skip
-  corners(ax)
+  corners(ax, labels)
 
 
 def paths(data: xr.Dataset, ddpm: xr.Dataset):
@@ -183,38 +185,8 @@ def triple(data: xr.Dataset):
   return fig
 
 
-def images(gallery: xr.Dataset):
-  """Generations of each class over training."""
-  data = gallery['generated'].transpose(
-    'class', 'step', 'y', 'sample', 'x', 'channel'
-  )
-  data = data.isel({'class': slice(None, None, -1)})
-  rows, cols = data.sizes['class'], data.sizes['step']
-  wide = 0.42 * data.sizes['sample'] + 0.1
-  fig, axes = style.grid(rows, cols, width=wide, height=0.62)
-  for i, row in enumerate(axes):
-    for j, ax in enumerate(row):
-      one = data.isel({'class': i, 'step': j}).values
-      side = one.shape[0]
-      picture = one.reshape(side, -1, one.shape[-1])
-      ax.imshow(np.clip((picture + 1) / 2, 0, 1), interpolation='nearest')
-      ax.set_xticks([])
-      ax.set_yticks([])
-      ax.spines[:].set_visible(False)
-      if i == 0:
-        step = curves.step_text(data['step'].values[j])
-        ax.set_title(f'step {step}', fontsize=style.SMALL, color=style.INK)
-      if j == 0:
-        name = str(data['class'].values[i])
-        ax.set_ylabel(
-          name, fontsize=style.SMALL, color=style.INK, rotation=0, ha='right',
-          va='center',
-        )  # fmt: skip
-  return fig
-
-
-def draw(bench: Bench, results: dict[str, xr.Dataset], gallery) -> None:
-  """Draws every figure of the study."""
+def draw(bench: Bench, results: dict[str, xr.Dataset]) -> None:
+  """Draws every figure of vectors."""
   data = results['train']
   bench.figure(
     'paths',
@@ -253,11 +225,4 @@ def draw(bench: Bench, results: dict[str, xr.Dataset], gallery) -> None:
     triple(results['triple']),
     'Three concepts, trained with at most one of them on: share of generations '
     'with each when prompted for all three; median and range over seeds.',
-  )
-  bench.figure(
-    'images',
-    images(gallery),
-    'Generations of a small U-Net over training, first run, from the same '
-    'noise at every step: rows are the classes prompted for, 00 red big, 01 '
-    'red small, 10 blue big, and on top 11, blue small, which it never saw.',
   )

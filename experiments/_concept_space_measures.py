@@ -9,7 +9,7 @@ At each snapshot of a run points are generated under
   random       the same with random directions of that length: a control
   swap         of the held-out class, the last snapshot's embedding in place
 
-and read by the task (nearest class).
+and read by the task (nearest class), images by a trained classifier.
 
 Source: Park, Okawa, Lee, Lubana and Tanaka (2024), arXiv 2406.19370.
 """
@@ -22,6 +22,7 @@ import numpy as np
 import xarray as xr
 
 from jaxsynth import build
+from jaxsynth.experiments import _concept_space_judge as judges
 from jaxsynth.experiments._concept_space_generation import (
   Prompts,
   Sizes,
@@ -34,19 +35,22 @@ from jaxsynth.studies.variants import of_sections
 from jaxsynth.tasks.lib import concept_space
 
 
-def capabilities(task, sizes: Sizes) -> Callable:
+def capabilities(task, sizes: Sizes, judge=None) -> Callable:
   """The analysis of all prompts and interventions.
 
   Args:
     task: of concepts.
     sizes: how much is generated.
+    judge: classifiers that read what is generated; None has the task read it.
 
   Returns:
     fn(params, ctx) over 'run' -> share [K, class, concept] of generations with
-    each concept on under naive prompts; naive [K, class], the share that is of
-    the prompted class; of the class with all concepts on: overprompt
-    [K, concept, push], steer [K, concept, alpha], random [K, direction,
-    concept, alpha], swap [K].
+    each concept on under naive prompts (of a judge, its mean probability);
+    naive [K, class], the share that is of the prompted class; of the class with
+    all concepts on: overprompt [K, concept, push], steer [K, concept, alpha],
+    random [K, direction, concept, alpha], swap [K]. With a judge, as the task
+    itself reads them: template [K, class], naive so; alike [K, class], the
+    share that both read the same.
   """
   n = task.concepts
   every = jnp.asarray(concept_space.codes(n))
@@ -83,14 +87,24 @@ def capabilities(task, sizes: Sizes) -> Callable:
     world = ctx.constants['task_params']
     last = jax.tree.map(lambda x: x[-1], params)
     noise_key, random_key = jax.random.split(ctx.key)
-    hit = lambda code, read: (read == code).all(-1).mean(-1)
+    on = lambda read: (read > 0.5).astype(jnp.float32)
+    hit = lambda code, read: (on(read) == code).all(-1).mean(-1)
 
     def at(p):
       asked = prompts(ctx.apply, p, last, world, random_key)
       x = generate(task, ctx.apply, p, asked, noise_key, sizes)
-      classes, *others = jnp.split(task.read(world, x), blocks)
-      far, steer, chance, swapped = (hit(goal, read) for read in others)
-      return {
+      if judge is None:
+        read, checks = task.read(world, x), {}
+      else:
+        read = judges.probabilities(judge, ctx.hparams, x)
+        nearest = task.read(world, x[: len(every)])
+        checks = {
+          'template': hit(every[:, None], nearest),
+          'alike': hit(nearest, read[: len(every)]),
+        }
+      classes, *others = jnp.split(read, blocks)
+      far, steer, chance, swapped = (hit(goal, part) for part in others)
+      return checks | {
         'share': classes.mean(1),
         'naive': hit(every[:, None], classes),
         'overprompt': far.reshape(n, -1),
@@ -162,13 +176,14 @@ def sizes_of(m) -> Sizes:
   )
 
 
-def states(bench: Bench, name: str, config) -> xr.Dataset:
+def states(bench: Bench, name: str, config, judge=None) -> xr.Dataset:
   """Trains a stage and measures all its snapshots.
 
   Args:
     bench: the bench.
     name: of the stage.
     config: what it trains.
+    judge: reads what is generated; None has the task read it.
 
   Returns:
     `capabilities` by (run, step).
@@ -182,6 +197,8 @@ def states(bench: Bench, name: str, config) -> xr.Dataset:
     'steer': ('step', 'concept', 'alpha'),
     'random': ('step', 'direction', 'concept', 'alpha'),
     'swap': ('step',),
+    'template': ('step', 'class'),
+    'alike': ('step', 'class'),
   }
   coords = {
     'step': traj.steps,
@@ -193,7 +210,7 @@ def states(bench: Bench, name: str, config) -> xr.Dataset:
   return bench.measure(
     f'{name}_states',
     lambda: traj.map(
-      capabilities(task, sizes), over='run', dims=dims, coords=coords,
+      capabilities(task, sizes, judge), over='run', dims=dims, coords=coords,
       title=name,
     ),
   )  # fmt: skip
@@ -209,7 +226,9 @@ def nearness(bench: Bench, name: str, config) -> xr.Dataset:
 
 
 def gallery(bench: Bench, name: str, config) -> xr.Dataset:
-  """Generations of the first run of a stage of images, at some snapshots.
+  """Generations of the last run of a stage of images, at some snapshots.
+
+  The last run is one of the largest signals.
 
   Args:
     bench: the bench; `measure.gallery` of its config says how many samples of
@@ -228,7 +247,7 @@ def gallery(bench: Bench, name: str, config) -> xr.Dataset:
   dims = {'generated': ('class', 'sample', 'y', 'x', 'channel')}
   return bench.measure(
     f'{name}_gallery',
-    lambda: traj.sel(steps=steps, run=[0])
+    lambda: traj.sel(steps=steps, run=[len(traj.runs) - 1])
     .map(
       grid(task, sizes), dims=dims, coords={'class': names(task.concepts)},
       title='gallery',

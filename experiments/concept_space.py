@@ -9,8 +9,8 @@ of the last snapshot are tried at every snapshot as well.
 
 The quick preset works on vectors (jaxsynth.tasks.concept_vectors), where the
 best denoiser is known; images (jaxsynth.tasks.concept_images) are a stage of
-their own. The formulation is variational, in continuous time, with a learned
-schedule; one stage is plain DDPM.
+their own, judged by trained classifiers. The formulation is variational, in
+continuous time, with a learned schedule; one stage is plain DDPM.
 
 Source: Park, Okawa, Lee, Lubana and Tanaka, "Emergence of Hidden Capabilities:
 Exploring Learning Dynamics in Concept Space" (2024), arXiv 2406.19370.
@@ -21,12 +21,17 @@ import xarray as xr
 
 from jaxsynth.build import complete
 from jaxsynth.experiments import _concept_space_figures as figures
+from jaxsynth.experiments import _concept_space_image_figures as image_figures
+from jaxsynth.experiments import _concept_space_judge as judges
 from jaxsynth.experiments import _concept_space_measures as measures
 from jaxsynth.experiments import _concept_space_numbers as numbers
-from jaxsynth.experiments._concept_space_claims import CLAIMS
+from jaxsynth.experiments._concept_space_claims import VECTORS
+from jaxsynth.experiments._concept_space_image_claims import IMAGES
 from jaxsynth.studies.study import Bench, Study
 
 SIGNAL, MASKING = 'task_colour_signal', 'task_masking'
+SIZE_SIGNAL = 'task_size_signal'
+JUDGED = 'images'  # the stage that classifiers judge
 MASKED_LEVEL = 0.8  # published for underspecified prompts
 
 
@@ -107,7 +112,7 @@ def judge_interventions(bench: Bench, data: xr.Dataset) -> None:
 def judge_variants(
   bench: Bench, results: dict[str, xr.Dataset], signal: float
 ) -> None:
-  """Reports masked prompts, discrete time, three concepts and images."""
+  """Reports masked prompts, discrete time and three concepts."""
   data = results['masked']
   masked, plain = (numbers.cell(data, i, MASKING) for i in (-1, 0))
   colour = lambda data: numbers.share(data)[..., numbers.COLOUR]
@@ -131,10 +136,48 @@ def judge_variants(
     null=numbers.seeds_of(middle, abs(numbers.departures(middle))),
   )
   bench.claim('three_concepts_in_order', numbers.in_order(results['triple']))
-  images = results['images']
+
+
+def at_largest_size(images: xr.Dataset) -> xr.Dataset:
+  """Images where size is strongest, if its signal is swept too."""
+  if SIZE_SIGNAL not in images.coords:
+    return images
+  return numbers.cell(images, -1, SIZE_SIGNAL)
+
+
+def judge_images(bench: Bench, images: xr.Dataset, reading: xr.Dataset) -> None:
+  """Reports how well images are read, and what is read in generations."""
+  read = reading[['seen', 'all_on', 'noiseless']].to_array('images')
+  least = read.min('images').transpose('run', 'step').values
+  bench.claim(
+    'the_classifier_reads_images',
+    worst(reading, least[:, -1], largest=False),
+    null=worst(reading, least[:, 0], largest=False),
+  )
+  alike = images['alike'].mean('class').transpose('run', 'step').values
+  bench.claim(
+    'templates_read_generations_alike',
+    worst(images, alike[:, -3:].mean(1), largest=False),
+    null=worst(images, alike[:, 0], largest=False),
+  )
+  strong = numbers.cell(images, -1, SIGNAL)
+  naive = numbers.naive(strong)
   bench.claim(
     'images_learn_the_held_out_class',
-    worst(images, numbers.naive(images)[:, -3:].mean(1), largest=True),
+    numbers.last(strong, naive),
+    null=numbers.seeds_of(strong, naive[:, 0]),
+  )
+  template = strong['template'].isel({'class': -1}).values
+  bench.claim('images_learn_it_by_templates', numbers.last(strong, template))
+  bench.claim(
+    'images_lean_to_colour',
+    numbers.seeds_of(strong, -numbers.departures(strong)),
+  )
+  steered = numbers.best(strong, 'steer', numbers.SIZE)
+  bench.claim(
+    'steering_shows_a_hidden_capability_of_images',
+    numbers.hidden(strong, steered),
+    null=numbers.hidden(strong, numbers.best(strong, 'random', numbers.SIZE)),
   )
 
 
@@ -144,14 +187,19 @@ def run(bench: Bench) -> None:
   results = {'train': measures.states(bench, 'train', config)}
   near = measures.nearness(bench, 'train', config)
   stages = {n: measures.stage_config(config, n) for n in config.measure.stages}
+  judge, reading = judges.judge(bench, config)
   for name, changed in stages.items():
-    results[name] = measures.states(bench, name, changed)
-  gallery = measures.gallery(bench, 'images', stages['images'])
+    reader = judge if name == JUDGED else None
+    results[name] = measures.states(bench, name, changed, reader)
+  gallery = measures.gallery(bench, JUDGED, stages[JUDGED])
   signal = config.task.size_signal
   judge_paths(bench, results['train'], near, signal)
   judge_interventions(bench, results['train'])
   judge_variants(bench, results, signal)
-  figures.draw(bench, results, gallery)
+  images = at_largest_size(results[JUDGED])
+  judge_images(bench, images, reading)
+  figures.draw(bench, results)
+  image_figures.draw(bench, images, gallery)
 
 
 STUDY = Study(
@@ -159,6 +207,6 @@ STUDY = Study(
   source='Park, Okawa, Lee, Lubana and Tanaka, "Emergence of Hidden '
   'Capabilities: Exploring Learning Dynamics in Concept Space" (2024), arXiv '
   '2406.19370',
-  claims=CLAIMS,
+  claims=(*VECTORS, *IMAGES),
   run=run,
 )

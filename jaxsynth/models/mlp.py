@@ -98,6 +98,14 @@ class MLP:
         'an MLP reads one array of real vectors [..., D], the task offers '
         f'{"tokens" if spec.vocab_size else shape}: choose another model'
       )
+    target = spec.targets
+    whole = jnp.issubdtype(target.dtype, jnp.integer)
+    answered = target.shape if whole else target.shape[:-1]
+    if answered != shape[:-1]:
+      raise UserError(
+        f'an MLP answers each vector of inputs {shape}, and the targets have '
+        f'shape {target.shape}: choose another model'
+      )
     if self.tied and shape[-1] != spec.output_size:
       raise UserError(
         f'inputs (size {shape[-1]}) and outputs (size {spec.output_size}) '

@@ -26,6 +26,7 @@ from flax import linen as nn
 
 from jaxsynth.errors import UserError
 from jaxsynth.models import _denoising
+from jaxsynth.models._convolution import Conv
 from jaxsynth.models.base import Edit, Output, check_edit, tap
 from jaxsynth.types import Array, Key, PyTree, Spec
 
@@ -128,47 +129,6 @@ class UNet:
     return Output(answer, acts, carry)
 
 
-class _Conv(nn.Module):
-  """A convolution with a square kernel, padded to keep the image's side.
-
-  As patches, it is one product of [B s s, size^2 C] with the kernel: the same
-  sum, whose gradient is fast where that of a convolution is not (on a CPU).
-  """
-
-  features: int
-  size: int = 3
-  stride: int = 1
-  bias: bool = True
-  patches: bool = False
-  zero: bool = False
-
-  @nn.compact
-  def __call__(self, x):
-    channels, size, stride = x.shape[-1], self.size, self.stride
-    zeros, drawn = nn.initializers.zeros, nn.initializers.lecun_normal()
-    shape = (size, size, channels, self.features)
-    kernel = self.param('kernel', zeros if self.zero else drawn, shape)
-    margin = size // 2
-    padding = ((margin, margin), (margin, margin))
-    if self.patches:
-      wide = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-      rows, cols = x.shape[1:3]
-      taken = [
-        wide[:, i : i + rows : stride, j : j + cols : stride]
-        for i in range(size)
-        for j in range(size)
-      ]
-      out = jnp.concatenate(taken, -1) @ kernel.reshape(-1, self.features)
-    else:
-      out = jax.lax.conv_general_dilated(
-        x, kernel, (stride, stride), padding,
-        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-      )  # fmt: skip
-    if self.bias:
-      out = out + self.param('bias', zeros, (self.features,))
-    return out
-
-
 class _Block(nn.Module):
   """A residual block, [B, s, s, _] -> [B, s, s, features]."""
 
@@ -179,7 +139,7 @@ class _Block(nn.Module):
   @nn.compact
   def __call__(self, x, e):
     act = _denoising.act
-    conv = functools.partial(_Conv, self.features, patches=self.patches)
+    conv = functools.partial(Conv, self.features, patches=self.patches)
     # The first normalisation reads joined channels, which groups divide too.
     h = act(nn.GroupNorm(self.groups, name='norm_in')(x))
     h = conv(name='conv_in')(h)
@@ -223,7 +183,7 @@ class _Network(nn.Module):
   @nn.compact
   def __call__(self, inputs, site):
     c = self.config
-    conv = functools.partial(_Conv, patches=self.patches)
+    conv = functools.partial(Conv, patches=self.patches)
     e = _denoising.embeddings(inputs, c.embed_dim, site)
     z = inputs['noisy']
     h, kept = conv(c.channels[0], name='input')(z), []

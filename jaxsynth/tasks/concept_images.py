@@ -46,6 +46,8 @@ from jaxsynth.types import Array, Batch, Key, Spec
 
 SIGNALS = ('colour_signal', 'size_signal', 'background_signal')
 THIRDS = ('', 'shape', 'background')
+# In the middle of what was published, or all of it.
+COLOUR, SIZE, BACKGROUND = 0.5, 0.4, 0.8
 CONDITION = 11
 PIXEL_NOISE = 1e-3
 LEAST_SIZE = 0.1
@@ -127,9 +129,9 @@ class ConceptImages:
   def init(
     self,
     key: Key,
-    colour_signal: Array | float = 0.5,
-    size_signal: Array | float = 0.4,
-    background_signal: Array | float = 0.8,
+    colour_signal: Array | float = COLOUR,
+    size_signal: Array | float = SIZE,
+    background_signal: Array | float = BACKGROUND,
     masking: Array | float = 0.0,
   ) -> Looks:
     """The signals of a run; nothing is drawn.
@@ -214,6 +216,37 @@ class ConceptImages:
     )  # fmt: skip
     return 2 * jnp.clip(image, 0.0, 1.0) - 1
 
+  def latents(self, task_params: Looks, key: Key, code: Array) -> Latents:
+    """What random images of classes [B, n] are drawn from."""
+    mean, count = self.means(task_params, code), len(code)
+    d, s = task_params.signals[0], task_params.signals[1]
+    keys = iter(jax.random.split(key, 4))
+    even = lambda *shape: jax.random.uniform(next(keys), shape, minval=-1.0)
+    return mean._replace(
+      centre=0.5 * even(count, 2),
+      colour=mean.colour + d / 8 * even(count, 3),
+      size=jnp.maximum(mean.size + 3 * s / 8 * even(count), LEAST_SIZE),
+      background=jnp.clip(mean.background + 0.1 * even(count, 3), 0.0, 1.0),
+    )
+
+  def photographs(self, latents: Latents, key: Key) -> Array:
+    """The images of B examples' latents, with noise, x [B, side, side, 3]."""
+    drawn = jax.vmap(self.draw)(latents)
+    noise = 2 * PIXEL_NOISE * jax.random.normal(key, drawn.shape)
+    return jnp.clip(drawn + noise, -1.0, 1.0)
+
+  def templates(self, task_params: Looks) -> Array:
+    """Means of classes at a grid of centres, [2^n, centres, side, side, 3]."""
+    line = np.linspace(-0.5, 0.5, CENTRES)
+    centres = jnp.asarray(list(itertools.product(line, line)), jnp.float32)
+    looks = self.means(
+      task_params, jnp.asarray(concept_space.codes(self.concepts))
+    )
+    at_all = lambda look: jax.vmap(
+      lambda centre: self.draw(look._replace(centre=centre))
+    )(centres)
+    return jax.vmap(at_all)(looks)
+
   def read(self, task_params: Looks, x: Array) -> Array:
     """Which concepts images have on, by the nearest template, [..., n].
 
@@ -222,17 +255,11 @@ class ConceptImages:
       x: images [..., side, side, 3].
     """
     every = jnp.asarray(concept_space.codes(self.concepts))
-    line = np.linspace(-0.5, 0.5, CENTRES)
-    centres = jnp.asarray(list(itertools.product(line, line)), jnp.float32)
-    looks = self.means(task_params, every)
-    at_all = lambda look: jax.vmap(
-      lambda centre: self.draw(look._replace(centre=centre))
-    )(centres)
-    templates = jax.vmap(at_all)(looks)  # [classes, centres, side, side, 3]
+    templates = self.templates(task_params)
     flat = templates.reshape(-1, self.side**2 * 3)
     points = x.reshape(-1, flat.shape[1])
     far = jnp.square(flat).sum(-1) - 2 * points @ flat.T
-    nearest = far.argmin(-1) // len(centres)
+    nearest = far.argmin(-1) // templates.shape[1]
     return every[nearest].reshape(*x.shape[:-3], self.concepts)
 
   def reference(self, task_params: Looks, batch: Batch) -> dict[str, Array]:
@@ -258,25 +285,10 @@ class ConceptImages:
     ]
     return jnp.concatenate(parts, -1).astype(jnp.float32)
 
-  def _latents(self, task_params: Looks, key: Key, code: Array) -> Latents:
-    """Random ones of classes [B, n]."""
-    mean, count = self.means(task_params, code), len(code)
-    d, s = task_params.signals[0], task_params.signals[1]
-    keys = iter(jax.random.split(key, 4))
-    even = lambda *shape: jax.random.uniform(next(keys), shape, minval=-1.0)
-    return mean._replace(
-      centre=0.5 * even(count, 2),
-      colour=mean.colour + d / 8 * even(count, 3),
-      size=jnp.maximum(mean.size + 3 * s / 8 * even(count), LEAST_SIZE),
-      background=jnp.clip(mean.background + 0.1 * even(count, 3), 0.0, 1.0),
-    )
-
   def _images(self, task_params: Looks, key: Key, code: Array) -> Batch:
     latent_key, pixel_key, mask_key, noise_key = jax.random.split(key, 4)
-    latents = self._latents(task_params, latent_key, code)
-    drawn = jax.vmap(self.draw)(latents)
-    noise = 2 * PIXEL_NOISE * jax.random.normal(pixel_key, drawn.shape)
-    x = jnp.clip(drawn + noise, -1.0, 1.0)
+    latents = self.latents(task_params, latent_key, code)
+    x = self.photographs(latents, pixel_key)
     hidden = concept_space.masked(mask_key, code, task_params.masking)
     told = self._told(latents)
     told = told.at[:, 4:7].set(jnp.where(hidden[:, None], 0.0, told[:, 4:7]))

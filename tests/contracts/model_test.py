@@ -39,6 +39,7 @@ SPECS = {
   'sequence': Spec(shaped(T, 3), shaped(T, 2), None, 2),
   'vector': Spec(shaped(5), shaped(2), None, 2),
   'itself': Spec(shaped(5), shaped(5), None, 5),
+  'labelled image': Spec(shaped(4, 4, 3), shaped(2, dtype=jnp.int32), None, 3),
   'noisy vector': noisy(5),
   'noisy image': noisy(4, 4, 3),
 }

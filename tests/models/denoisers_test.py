@@ -7,7 +7,7 @@ import pytest
 
 from jaxsynth.errors import UserError
 from jaxsynth.interventions.swap import swap
-from jaxsynth.models import unet
+from jaxsynth.models._convolution import Conv
 from jaxsynth.models.denoiser_mlp import DenoiserMLP
 from jaxsynth.models.mlp import MLP
 from jaxsynth.models.unet import UNet
@@ -111,9 +111,9 @@ def test_what_does_not_fit_is_refused(refuses, says):
 @pytest.mark.parametrize(('size', 'stride'), [(3, 1), (3, 2), (1, 1)])
 def test_patches_make_a_convolution(size, stride):
   x = jax.random.normal(KEY, (2, 6, 6, 3))
-  conv = unet._Conv(5, size, stride)
+  conv = Conv(5, size, stride)
   params = conv.init(jax.random.key(1), x)
-  patched = unet._Conv(5, size, stride, patches=True)
+  patched = Conv(5, size, stride, patches=True)
   expected = conv.apply(params, x)
   assert expected.shape == (2, 6 // stride, 6 // stride, 5)
   np.testing.assert_allclose(patched.apply(params, x), expected, atol=1e-5)
