@@ -15,8 +15,11 @@ and a learning rate that falls to zero. Entities outnumber the width, as in the
 source: where they do not, each has room of its own, and edits cost little.
 
 AlphaEdit's published ridge of 1 is in the units of a large network's keys.
-Here |k|^2 is about 0.15, of which 0.04 lies in its null space: a ridge of 1
-would write 4 % of a change, one of 0.01 writes 80 %.
+Here |k|^2 is about 0.5, of which 0.05 lies in its null space: a ridge of 1
+would write 5 % of a change, one of 0.01 writes 83 %.
+
+Edits are made in the second block, 'layer 1' of the source if it counts from
+zero. `--config.measure.block=0` edits in the first.
 
 `measure` says how edits are made: in the MLP of which `block`, at which
 `subject` ('entity' or 'relation', the token whose key is edited), read after
@@ -64,10 +67,11 @@ def _small() -> dict:
       'call_steps': 200,
     },
     # Seeds 0 to 2 had been seen with 32 entities at width 32, seeds 3 to 5 with
-    # 16,000 steps, after which they did not recall all they were told.
+    # 16,000 steps, after which they did not recall all they were told, and
+    # seeds 6 to 8 as they are, but edited in the first block.
     'sweep': {'seeds': 3, 'first_seed': 6},
     'measure': {
-      'block': 0,
+      'block': 1,
       'subject': 'relation',
       'prefixes': 5,
       'inputs': 2000,
