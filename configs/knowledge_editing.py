@@ -102,6 +102,7 @@ def _smoke() -> dict:
   }  # fmt: skip
   c['sweep'] = {'seeds': 2}
   c['measure'] |= {
+    'block': 0,  # there is one
     'prefixes': 2, 'inputs': 20, 'questions': 4, 'edits': 2,
     'descent': c['measure']['descent'] | {'steps': 2},
   }  # fmt: skip
