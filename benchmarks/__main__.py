@@ -37,6 +37,8 @@ ALL: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 # What fits into minutes on a CPU.
 _EXTRA = {
   ('throughput', 'paper'): ('--measure=race',),
+  # As many a step as in quick.
+  ('capture', 'wide'): ('--snapshots=20',),
   ('trajectory', 'big'): ('--snapshots=40', '--step-folders=8'),
 }
 
